@@ -1,0 +1,309 @@
+"""Maildirs on disk: provision, check, measure. Messages of a mailbox in use are changed by Dovecot alone.
+
+A home is built beside its place and renamed into it, so it is there whole or not at all, and it carries a token
+that only its database row knows: a folder without it is never taken for this mailbox's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+#: Folders besides INBOX, with the roles that RFC 6154 gives them; Dovecot's configuration names the same.
+SPECIAL_FOLDERS = ("Sent", "Drafts", "Junk", "Trash", "Archive")
+
+#: Keyword names written ahead into the inbox, so that POP's marks keep a letter of Maildir's 26 even when a
+#: person's own labels take the rest. The first is the main password's.
+POP_KEYWORDS = ("$PopMain", *(f"$Pop{slot}" for slot in range(1, 8)))
+
+MARKER = ".restante-mail-root"
+OWNER_FILE = ".mailbox"
+_BUILDING = ".new-"
+#: A build older than this was left by a process that died. Seconds.
+_BUILD_MAX_AGE = 3600
+
+_SIZE_IN_NAME = re.compile(r",W=([0-9]+)(?:[,:]|\Z)")
+_FILE_SIZE_IN_NAME = re.compile(r",S=([0-9]+)(?:[,:]|\Z)")
+
+
+class MailRootMissing(OSError):
+    """The mail root does not hold the marker of this installation: a mount is missing, or it is another's."""
+
+
+class HomeTaken(OSError):
+    """There is a folder at a mailbox's home that is not this mailbox's. It is never adopted."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a home holds: messages of all folders, and their virtual size in bytes, as Dovecot's quota counts."""
+
+    messages: int
+    used_bytes: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong with a home, and whether `mend` can put it right."""
+
+    problem: str
+    mendable: bool
+
+
+def create_mail_root(root: Path, root_id: str) -> None:
+    """Write the marker into the mail root, which must exist.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    _write(root / MARKER, f"{root_id}\n".encode())
+    _sync_folder(root)
+
+
+def read_marker(root: Path) -> str | None:
+    """Return the id in the mail root's marker, or None where there is none."""
+    try:
+        return (root / MARKER).read_text("ascii").strip()
+    except (FileNotFoundError, NotADirectoryError, UnicodeDecodeError):
+        return None
+
+
+def check_mail_root(root: Path, root_id: str) -> None:
+    """Check that `root` is the mail root that the database means.
+
+    Raises:
+        MailRootMissing: if its marker is absent or another's.
+    """
+    if read_marker(root) != root_id:
+        raise MailRootMissing(
+            f"The mail root {root} does not hold this installation's marker ({MARKER}): "
+            "is its disk mounted? Nothing is created or changed until it is back."
+        )
+
+
+def provision(root: Path, home: PurePosixPath, token: str, welcome: Sequence[bytes] = ()) -> None:
+    """Make a mailbox's home, whole or not at all. Doing it again does nothing.
+
+    Layout: Maildir++ with the special folders, subscribed, mode 0700, the POP keywords reserved.
+
+    Args:
+        root: the mail root; the caller has checked its marker.
+        home: as `addresses.home_path` gives it.
+        token: what the mailbox's row holds to recognise its home.
+        welcome: messages (RFC 5322, any line endings) that the inbox starts with.
+
+    Raises:
+        HomeTaken: if the place holds a folder without this token.
+        OSError: if the disk refuses; nothing is left at the place.
+    """
+    place = root / home
+    if os.path.lexists(place):
+        _check_token(place, token)
+        return
+    _make_folder(place.parent)
+    building = place.parent / f"{_BUILDING}{place.name}-{secrets.token_hex(6)}"
+    try:
+        _build(building, token, welcome)
+        # rename(2) onto a folder that is not empty fails: it cannot swallow another's mail.
+        building.rename(place)
+    except OSError:
+        if not os.path.lexists(place):
+            raise
+        # Somebody built it meanwhile: us, in another process, or nobody we know.
+        _check_token(place, token)
+        return
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    _sync_folder(place.parent)
+
+
+def has_home(root: Path, home: PurePosixPath, token: str) -> bool:
+    """Return whether the mailbox's own home is at its place.
+
+    Raises:
+        HomeTaken: if something else is.
+    """
+    place = root / home
+    if not os.path.lexists(place):
+        return False
+    _check_token(place, token)
+    return True
+
+
+def check_home(root: Path, home: PurePosixPath) -> list[Finding]:
+    """Return what is wrong with a home that exists: missing folders, modes, owner."""
+    place = root / home
+    findings = []
+    for folder in _folders(place):
+        try:
+            status = folder.lstat()
+        except FileNotFoundError:
+            findings.append(Finding(f"{folder.relative_to(root)} is missing", mendable=True))
+            continue
+        if not stat.S_ISDIR(status.st_mode):
+            findings.append(Finding(f"{folder.relative_to(root)} is not a folder", mendable=False))
+        elif status.st_uid != os.geteuid():
+            findings.append(Finding(f"{folder.relative_to(root)} belongs to another user", mendable=False))
+        elif stat.S_IMODE(status.st_mode) != 0o700:
+            mode = f"{stat.S_IMODE(status.st_mode):04o}"
+            findings.append(Finding(f"{folder.relative_to(root)} has mode {mode}", mendable=True))
+    return findings
+
+
+def mend_home(root: Path, home: PurePosixPath) -> None:
+    """Make the folders that a home lacks and set the modes. Nothing is removed.
+
+    Raises:
+        OSError: if the disk refuses.
+    """
+    for folder in _folders(root / home):
+        _make_folder(folder)
+        status = folder.lstat()
+        # A link is never followed: what it names is not ours to change.
+        if stat.S_ISDIR(status.st_mode) and stat.S_IMODE(status.st_mode) != 0o700:
+            folder.chmod(0o700)
+
+
+def measure(root: Path, home: PurePosixPath) -> Usage:
+    """Return what a home holds, from the sizes that Maildir file names carry (`,W=`, else `,S=`, else a stat).
+
+    A file that a mail program removes meanwhile is not counted.
+    """
+    messages = used = 0
+    for folder in _message_folders(root / home / "Maildir"):
+        for entry in _scan(folder):
+            size = _message_size(entry)
+            if size is not None:
+                messages += 1
+                used += size
+    return Usage(messages, used)
+
+
+def homes_on_disk(root: Path) -> Iterator[PurePosixPath]:
+    """Yield every home-like folder below the mail root, relative to it, builds in progress left out."""
+    for domain in _scan(root):
+        if domain.name.startswith(".") or not domain.is_dir(follow_symlinks=False):
+            continue
+        for home in _scan(Path(domain.path)):
+            if not home.name.startswith(_BUILDING):
+                yield PurePosixPath(domain.name, home.name)
+
+
+def abandoned_builds(root: Path, now: float) -> Iterator[Path]:
+    """Yield builds that a process left when it died: an hour old at `now` (seconds since 1970)."""
+    for domain in _scan(root):
+        if domain.name.startswith(".") or not domain.is_dir(follow_symlinks=False):
+            continue
+        for entry in _scan(Path(domain.path)):
+            if (
+                entry.name.startswith(_BUILDING)
+                and now - entry.stat(follow_symlinks=False).st_mtime > _BUILD_MAX_AGE
+            ):
+                yield Path(entry.path)
+
+
+def remove_build(building: Path) -> None:
+    """Remove an abandoned build.
+
+    Raises:
+        ValueError: if the path is not one: nothing else is ever removed here.
+    """
+    if not building.name.startswith(_BUILDING) or building.is_symlink():
+        raise ValueError(f"{building} is not a build.")
+    shutil.rmtree(building)
+
+
+def _build(building: Path, token: str, welcome: Sequence[bytes]) -> None:
+    for folder in _folders(building):
+        folder.mkdir(mode=0o700)
+    maildir = building / "Maildir"
+    for name in SPECIAL_FOLDERS:
+        (maildir / f".{name}" / "maildirfolder").touch(mode=0o600)
+    _write(maildir / "subscriptions", "".join(f"{name}\n" for name in SPECIAL_FOLDERS).encode())
+    _write(
+        maildir / "dovecot-keywords",
+        "".join(f"{number} {name}\n" for number, name in enumerate(POP_KEYWORDS)).encode(),
+    )
+    for number, message in enumerate(welcome):
+        _write_message(maildir / "new", message, number)
+    _write(building / OWNER_FILE, f"{token}\n".encode())
+
+
+def _write_message(folder: Path, message: bytes, number: int) -> None:
+    text = message.replace(b"\r\n", b"\n")
+    virtual_size = len(text) + text.count(b"\n")
+    seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+    host = re.sub(r"[^A-Za-z0-9.-]", "", socket.gethostname()) or "localhost"
+    unique = f"{seconds}.M{nanoseconds // 1000}P{os.getpid()}Q{number}.{host}"
+    _write(folder / f"{unique},S={len(text)},W={virtual_size}", text)
+
+
+def _folders(home: Path) -> Iterator[Path]:
+    yield home
+    maildir = home / "Maildir"
+    for folder in (maildir, *(maildir / f".{name}" for name in SPECIAL_FOLDERS)):
+        yield folder
+        yield from (folder / part for part in ("cur", "new", "tmp"))
+
+
+def _message_folders(maildir: Path) -> Iterator[Path]:
+    yield from (maildir / "cur", maildir / "new")
+    for entry in _scan(maildir):
+        if entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
+            yield from (Path(entry.path) / "cur", Path(entry.path) / "new")
+
+
+def _scan(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except FileNotFoundError:
+        return []
+
+
+def _message_size(entry: os.DirEntry[str]) -> int | None:
+    match = _SIZE_IN_NAME.search(entry.name) or _FILE_SIZE_IN_NAME.search(entry.name)
+    if match:
+        return int(match[1])
+    try:
+        return entry.stat(follow_symlinks=False).st_size
+    except FileNotFoundError:
+        return None
+
+
+def _check_token(place: Path, token: str) -> None:
+    try:
+        found = (place / OWNER_FILE).read_text("ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        found = ""
+    if not secrets.compare_digest(found.encode(), token.encode()):
+        raise HomeTaken(f"{place} exists and is not this mailbox's: it is left as it is.")
+
+
+def _make_folder(folder: Path) -> None:
+    folder.mkdir(mode=0o700, exist_ok=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

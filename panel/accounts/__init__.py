@@ -1,0 +1,1 @@
+"""Customers, people and how they sign in."""

@@ -1,0 +1,143 @@
+"""Writes: people and customers."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from panel.accounts.models import Customer, Membership, User
+from panel.core.errors import Problem
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+NAME_MAX = 100
+
+
+def create_admin(*, email: str, password: str, must_change_password: bool = False) -> User:
+    """Create an administrator of the host.
+
+    Args:
+        email: signs in with it.
+        password: as typed.
+        must_change_password: whether the first sign-in asks for another.
+
+    Raises:
+        Problem: if the e-mail is none or is taken, or the password is too easy.
+    """
+    with transaction.atomic():
+        return _create_user(
+            email=email, password=password, is_admin=True, must_change_password=must_change_password
+        )
+
+
+def create_customer(
+    *,
+    name: str,
+    owner_email: str,
+    owner_password: str,
+    max_mailboxes: int | None = None,
+    max_storage_bytes: int | None = None,
+) -> Customer:
+    """Create a customer and its owner; a person who exists already becomes the owner and keeps their password.
+
+    Args:
+        name: unique, whatever its letter case.
+        owner_email: who owns it.
+        owner_password: for a new person.
+        max_mailboxes: how many it may have, or None for any number.
+        max_storage_bytes: the sum of its mailboxes' quotas, or None for no limit.
+
+    Raises:
+        Problem: if a value cannot be used, or the name is taken.
+    """
+    name = clean_name(name, _("The customer's name"))
+    if max_mailboxes is not None and not 0 <= max_mailboxes <= 10_000_000:
+        raise Problem(_("The number of mailboxes must be between 0 and 10,000,000."), "max_mailboxes")
+    with transaction.atomic():
+        if Customer.objects.filter(name__iexact=name).exists():
+            raise Problem(_("There is a customer named “%(name)s” already.") % {"name": name}, "name")
+        owner = User.objects.filter(email=_clean_email(owner_email)).first()
+        owner = owner or _create_user(email=owner_email, password=owner_password)
+        customer = Customer.objects.create(
+            name=name, max_mailboxes=max_mailboxes, max_storage_bytes=max_storage_bytes
+        )
+        Membership.objects.create(customer=customer, user=owner, role=Membership.Role.OWNER)
+    return customer
+
+
+def set_password(*, user: User, password: str) -> None:
+    """Give a person a new password, which they chose themselves.
+
+    Raises:
+        Problem: if it is too easy.
+    """
+    _check_password(password, user)
+    user.set_password(password)
+    user.must_change_password = False
+    user.save(update_fields=["password", "must_change_password"])
+
+
+def clean_name(text: str, what: str, *, longest: int = NAME_MAX) -> str:
+    """Return a name as it is stored: one line, composed (NFC), without space around it.
+
+    Raises:
+        Problem: if it is empty, too long, or has control characters.
+    """
+    name = unicodedata.normalize("NFC", text).strip()
+    if not name:
+        raise Problem(_("%(what)s is missing.") % {"what": what})
+    return check_line(name, what, longest=longest)
+
+
+def check_line(text: str, what: str, *, longest: int) -> str:
+    """Return `text` if it is one line of at most `longest` characters that a database can hold.
+
+    Raises:
+        Problem: if it is not.
+    """
+    if len(text) > longest:
+        raise Problem(_("%(what)s has at most %(longest)s characters.") % {"what": what, "longest": longest})
+    if _CONTROL.search(text) or any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+        raise Problem(_("%(what)s holds characters that cannot be shown.") % {"what": what})
+    return text
+
+
+def _create_user(
+    *, email: str, password: str, is_admin: bool = False, must_change_password: bool = False
+) -> User:
+    user = User(email=_clean_email(email), is_admin=is_admin, must_change_password=must_change_password)
+    _check_password(password, user)
+    user.set_password(password)
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError as err:
+        raise Problem(
+            _("There is somebody with the e-mail %(email)s already.") % {"email": user.email}, "email"
+        ) from err
+    return user
+
+
+def _clean_email(email: str) -> str:
+    email = email.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError as err:
+        raise Problem(
+            _("This is not an e-mail address: %(email)s") % {"email": repr(email[:80])}, "email"
+        ) from err
+    return email
+
+
+def _check_password(password: str, user: User) -> None:
+    if "\x00" in password or len(password) > 1024:
+        raise Problem(_("The password is too long or holds characters that cannot be used."), "password")
+    try:
+        validate_password(password, user)
+    except ValidationError as err:
+        raise Problem(" ".join(err.messages), "password") from err

@@ -1,0 +1,1 @@
+"""Domains and mailboxes, and the SQL views that Dovecot reads."""

@@ -1,0 +1,59 @@
+"""setmailbox ADDRESS: quota, protocols, suspension, and what becomes of messages that POP programs delete."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.db import transaction
+
+from panel.addresses import selectors, services
+from panel.addresses.showing import mailbox_as_json
+from panel.core import commands
+from panel.core.errors import Problem
+
+
+class Command(commands.Command):
+    """Change a mailbox."""
+
+    help = "Change a mailbox: all that is asked for, or nothing."
+
+    def add_own_arguments(self, parser: ArgumentParser) -> None:
+        """Take the address and what to change."""
+        parser.add_argument("address")
+        parser.add_argument("--quota", metavar="SIZE", help="such as 2G, or none")
+        parser.add_argument("--protocols", help="those that are on: imap,pop3 or one of them")
+        state = parser.add_mutually_exclusive_group()
+        state.add_argument("--suspend", action="store_true", help="nobody can sign in; mail still arrives")
+        state.add_argument("--resume", action="store_true")
+        parser.add_argument(
+            "--pop-deletes",
+            metavar="POLICY",
+            help="what becomes of messages that POP programs delete: keep:DAYS, keep or delete",
+        )
+
+    def answer(self, **options: Any) -> dict[str, Any]:
+        """Change the mailbox."""
+        mailbox = selectors.get_mailbox(options["address"])
+        changes: dict[str, Any] = {}
+        if options["quota"] is not None:
+            changes["quota_bytes"] = commands.size_argument(options["quota"])
+        if options["protocols"] is not None:
+            changes |= _protocols(options["protocols"])
+        with transaction.atomic():
+            if changes:
+                services.edit_mailbox(mailbox=mailbox, **changes)
+            if options["pop_deletes"] is not None:
+                services.set_pop_policy(mailbox=mailbox, policy=options["pop_deletes"])
+            if options["suspend"]:
+                services.suspend_mailbox(mailbox=mailbox)
+            if options["resume"]:
+                services.resume_mailbox(mailbox=mailbox)
+        return mailbox_as_json(mailbox)
+
+
+def _protocols(text: str) -> dict[str, bool]:
+    names = {name.strip().lower() for name in text.split(",")} - {""}
+    if names - {"imap", "pop3"}:
+        raise Problem("Protocols are imap and pop3, separated by a comma.")
+    return {"imap": "imap" in names, "pop3": "pop3" in names}

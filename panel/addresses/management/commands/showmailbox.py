@@ -1,0 +1,24 @@
+"""showmailbox ADDRESS."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from panel.addresses import selectors
+from panel.addresses.showing import mailbox_as_json
+from panel.core import commands
+
+
+class Command(commands.Command):
+    """Show a mailbox."""
+
+    help = "Show a mailbox: state, protocols, quota and what it holds."
+
+    def add_own_arguments(self, parser: ArgumentParser) -> None:
+        """Take the address."""
+        parser.add_argument("address")
+
+    def answer(self, **options: Any) -> dict[str, Any]:
+        """Show the mailbox."""
+        return mailbox_as_json(selectors.get_mailbox(options["address"]))

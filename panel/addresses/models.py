@@ -1,0 +1,151 @@
+"""Domains and mailboxes."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import PurePosixPath
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from mailbackend.addresses import Address, domain_for_people
+from panel.accounts.models import Customer
+
+
+class Domain(models.Model):
+    """A domain whose addresses are hosted here. Stored in its ASCII form (RFC 5890), shown in its own letters."""
+
+    class State(models.TextChoices):
+        """Where a domain stands."""
+
+        ACTIVE = "active", _("Active")
+        SUSPENDED = "suspended", _("Suspended")
+        DELETED = "deleted", _("Deleted")
+
+    name = models.CharField(_("domain"), max_length=253)
+    customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="domains")
+    default_quota_bytes = models.BigIntegerField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    suspended_at = models.DateTimeField(null=True)
+    suspended_reason = models.CharField(max_length=200, blank=True)
+    deleted_at = models.DateTimeField(null=True)
+    version = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [
+            models.UniqueConstraint(fields=["name"], condition=Q(deleted_at=None), name="domain_once"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def unicode_name(self) -> str:
+        """The name as people write it."""
+        return domain_for_people(self.name)
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        if self.deleted_at:
+            return self.State.DELETED
+        return self.State.SUSPENDED if self.suspended_at else self.State.ACTIVE
+
+    @property
+    def state_label(self) -> str:
+        """Its state in a word."""
+        return str(self.state.label)
+
+
+def _new_token() -> str:
+    return secrets.token_hex(16)
+
+
+class Mailbox(models.Model):
+    """An address with messages of its own.
+
+    It exists when row, home and login agree: the row is saved first, the home is built, then `provisioned_at`
+    makes the login appear in the views. A crash in between leaves a row without it, which checkmail completes.
+    """
+
+    class State(models.TextChoices):
+        """Where a mailbox stands."""
+
+        CREATING = "creating", _("Being created")
+        ACTIVE = "active", _("Active")
+        SUSPENDED = "suspended", _("Suspended")
+        DELETED = "deleted", _("Deleted")
+
+    class PopDeletes(models.TextChoices):
+        """What happens to a message that a POP program deletes."""
+
+        KEEP_DAYS = "keep_days", _("Keep a copy for some days")
+        KEEP = "keep", _("Keep until deleted over IMAP")
+        DELETE = "delete", _("Delete at once, as the program asks")
+
+    domain = models.ForeignKey(Domain, on_delete=models.PROTECT, related_name="mailboxes")
+    local_part = models.CharField(_("address"), max_length=64)
+    address = models.CharField(max_length=254)
+    display_name = models.CharField(_("name"), max_length=100, blank=True)
+    password = models.CharField(max_length=255)
+    quota_bytes = models.BigIntegerField(_("quota"), null=True, blank=True)
+    imap = models.BooleanField(default=True)
+    pop3 = models.BooleanField(default=True)
+    pop_deletes = models.CharField(max_length=10, choices=PopDeletes.choices, default=PopDeletes.KEEP_DAYS)
+    pop_keep_days = models.PositiveIntegerField(default=30)
+    home = models.CharField(max_length=400, blank=True)
+    home_token = models.CharField(max_length=32, default=_new_token)
+    created_at = models.DateTimeField(auto_now_add=True)
+    provisioned_at = models.DateTimeField(null=True)
+    suspended_at = models.DateTimeField(null=True)
+    suspended_reason = models.CharField(max_length=200, blank=True)
+    deleted_at = models.DateTimeField(null=True)
+    version = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ["address"]
+        constraints = [
+            models.UniqueConstraint(fields=["address"], condition=Q(deleted_at=None), name="address_once"),
+        ]
+        indexes = [models.Index(fields=["address"], name="mailbox_address")]
+
+    def __str__(self) -> str:
+        return self.address
+
+    @property
+    def display_address(self) -> str:
+        """The address with its domain as people write it."""
+        return Address(self.local_part, self.domain.name).for_people
+
+    @property
+    def home_path(self) -> PurePosixPath:
+        """Its home, relative to the mail root."""
+        return PurePosixPath(self.home)
+
+    @property
+    def state(self) -> State:
+        """Where it stands. A suspended domain suspends its mailboxes, a deleted one deletes them."""
+        if self.deleted_at or self.domain.deleted_at:
+            return self.State.DELETED
+        if not self.provisioned_at:
+            return self.State.CREATING
+        return self.State.SUSPENDED if self.suspended_at or self.domain.suspended_at else self.State.ACTIVE
+
+    @property
+    def state_label(self) -> str:
+        """Its state in a word."""
+        return str(self.state.label)
+
+    @property
+    def protocols(self) -> list[str]:
+        """The protocols that are on, as Dovecot names them."""
+        return [name for name, on in (("imap", self.imap), ("pop3", self.pop3)) if on]
+
+    @property
+    def pop_policy(self) -> str:
+        """What happens to messages that POP programs delete, as commands write it: keep:30, keep or delete."""
+        if self.pop_deletes == self.PopDeletes.KEEP_DAYS:
+            return f"keep:{self.pop_keep_days}"
+        return str(self.pop_deletes)

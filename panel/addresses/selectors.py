@@ -1,0 +1,123 @@
+"""Reads, each for the person who asks: what they may not see does not exist for them."""
+
+from __future__ import annotations
+
+from django.db.models import Count, Q, QuerySet
+
+from mailbackend.addresses import AddressError, normalise_domain, parse_address
+from panel.accounts.models import Customer, User
+from panel.addresses.models import Domain, Mailbox
+from panel.core.errors import Problem
+
+
+def customers_for(person: User) -> QuerySet[Customer]:
+    """Return the customers that a person may give domains to."""
+    return Customer.objects.all() if person.is_admin else Customer.objects.filter(memberships__user=person)
+
+
+def domains_for(person: User) -> QuerySet[Domain]:
+    """Return the domains that a person may see, deleted ones included, with `mailbox_count`."""
+    domains = Domain.objects.select_related("customer").annotate(
+        mailbox_count=Count("mailboxes", filter=Q(mailboxes__deleted_at=None))
+    )
+    return domains if person.is_admin else domains.filter(customer__in=customers_for(person))
+
+
+def mailboxes_for(person: User) -> QuerySet[Mailbox]:
+    """Return the mailboxes that a person may see, deleted ones included."""
+    mailboxes = Mailbox.objects.select_related("domain__customer")
+    return mailboxes if person.is_admin else mailboxes.filter(domain__customer__in=customers_for(person))
+
+
+def in_state(mailboxes: QuerySet[Mailbox], state: str) -> QuerySet[Mailbox]:
+    """Return the mailboxes in a state of Mailbox.State, or all that are not deleted for an empty one."""
+    deleted = Q(deleted_at__isnull=False) | Q(domain__deleted_at__isnull=False)
+    suspended = Q(suspended_at__isnull=False) | Q(domain__suspended_at__isnull=False)
+    if state == Mailbox.State.DELETED:
+        return mailboxes.filter(deleted)
+    living = mailboxes.exclude(deleted)
+    if state == Mailbox.State.SUSPENDED:
+        return living.filter(suspended, provisioned_at__isnull=False)
+    if state == Mailbox.State.ACTIVE:
+        return living.filter(provisioned_at__isnull=False).exclude(suspended)
+    if state == Mailbox.State.CREATING:
+        return living.filter(provisioned_at=None)
+    return living
+
+
+def domains_in_state(domains: QuerySet[Domain], state: str) -> QuerySet[Domain]:
+    """Return the domains in a state of Domain.State, or all that are not deleted for an empty one."""
+    if state == Domain.State.DELETED:
+        return domains.filter(deleted_at__isnull=False)
+    living = domains.filter(deleted_at=None)
+    if state == Domain.State.SUSPENDED:
+        return living.filter(suspended_at__isnull=False)
+    if state == Domain.State.ACTIVE:
+        return living.filter(suspended_at=None)
+    return living
+
+
+def search_mailboxes(mailboxes: QuerySet[Mailbox], text: str) -> QuerySet[Mailbox]:
+    """Return the mailboxes whose address or name holds `text`, as typed: domains in either form."""
+    text = _searchable(text)
+    if not text:
+        return mailboxes
+    found = Q(address__contains=text.lower()) | Q(display_name__icontains=text)
+    local_part, _at, domain = text.rpartition("@")
+    ascii_domain = _ascii_domain(domain)
+    if ascii_domain:
+        found |= Q(local_part__endswith=local_part.lower(), domain__name=ascii_domain)
+    return mailboxes.filter(found)
+
+
+def search_domains(domains: QuerySet[Domain], text: str) -> QuerySet[Domain]:
+    """Return the domains whose name or customer holds `text`."""
+    text = _searchable(text)
+    if not text:
+        return domains
+    return domains.filter(
+        Q(name__contains=text.lower()) | Q(name=_ascii_domain(text)) | Q(customer__name__icontains=text)
+    )
+
+
+def get_domain(name: str) -> Domain:
+    """Return the domain of this name, for a command.
+
+    Raises:
+        AddressError: if it is no domain.
+        Problem: if it is not hosted here.
+    """
+    ascii_name = normalise_domain(name)
+    domain = Domain.objects.select_related("customer").filter(name=ascii_name, deleted_at=None).first()
+    if domain is None:
+        raise Problem(f"The domain {ascii_name} is not hosted here.", "domain")
+    return domain
+
+
+def get_mailbox(address: str) -> Mailbox:
+    """Return the mailbox with this address, for a command.
+
+    Raises:
+        AddressError: if it is no address.
+        Problem: if there is none.
+    """
+    parsed = parse_address(address)
+    mailbox = (
+        Mailbox.objects.select_related("domain__customer")
+        .filter(address=str(parsed), deleted_at=None, domain__deleted_at=None)
+        .first()
+    )
+    if mailbox is None:
+        raise Problem(f"There is no mailbox {parsed}.", "address")
+    return mailbox
+
+
+def _searchable(text: str) -> str:
+    return text.replace("\x00", "").strip()[:254]
+
+
+def _ascii_domain(text: str) -> str:
+    try:
+        return normalise_domain(text)
+    except AddressError:
+        return ""

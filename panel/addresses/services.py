@@ -1,0 +1,475 @@
+"""Writes: domains and mailboxes. Each change that shuts somebody out takes effect at once (see `end_sessions`)."""
+
+from __future__ import annotations
+
+import logging
+import re
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import IntegrityError, models, transaction
+from django.db.models import F, Sum
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from mailbackend import maildir
+from mailbackend.addresses import (
+    Address,
+    AddressError,
+    check_length,
+    home_path,
+    normalise_domain,
+    normalise_local_part,
+)
+from mailbackend.dovecot.doveadm import DoveadmError
+from mailbackend.passwords import hash_password
+from panel.accounts.models import Customer
+from panel.accounts.services import check_line
+from panel.addresses.models import Domain, Mailbox
+from panel.addresses.welcome import welcome_message
+from panel.core import mail
+from panel.core.errors import Conflict, Problem
+from panel.core.jobs import start_job
+from panel.core.sizes import LARGEST
+
+logger = logging.getLogger(__name__)
+
+PASSWORD_MIN, PASSWORD_MAX = 8, 128
+REASON_MAX = 200
+POP_KEEP_DAYS_MAX = 3650
+
+#: A login in flight survives one kick: it is done again after these seconds.
+KICKS_AFTER = (1, 3, 10)
+
+_POP_POLICY = re.compile(r"keep:([0-9]{1,4})\Z")
+
+
+def create_domain(*, name: str, customer: Customer, default_quota_bytes: int | None = None) -> Domain:
+    """Create a domain for a customer.
+
+    Args:
+        name: as a person writes it.
+        customer: who has it.
+        default_quota_bytes: what new mailboxes start with, or None for the platform's default.
+
+    Raises:
+        Problem: if it is no domain, or hosted here already.
+    """
+    ascii_name = _checked(normalise_domain, name, "name")
+    _check_quota(default_quota_bytes, "default_quota")
+    try:
+        with transaction.atomic():
+            return Domain.objects.create(
+                name=ascii_name, customer=customer, default_quota_bytes=default_quota_bytes
+            )
+    except IntegrityError as err:
+        raise _domain_taken(ascii_name) from err
+
+
+def edit_domain(
+    *, domain: Domain, customer: Customer, default_quota_bytes: int | None, version: int | None = None
+) -> None:
+    """Change who has a domain and what its new mailboxes start with.
+
+    Raises:
+        Conflict: if it changed since `version`.
+        Problem: if the quota cannot be used, or the new customer's limits are too small for its mailboxes.
+    """
+    _check_quota(default_quota_bytes, "default_quota")
+    with transaction.atomic():
+        if customer != domain.customer:
+            _check_limits(customer, more=domain.mailboxes.filter(deleted_at=None))
+        _update(domain, version, customer=customer, default_quota_bytes=default_quota_bytes)
+
+
+def suspend_domain(*, domain: Domain, reason: str = "") -> None:
+    """Shut out everybody on a domain. Mail still arrives.
+
+    Raises:
+        Problem: if it is deleted, or the reason is too long.
+    """
+    _check_alive(domain)
+    reason = check_line(reason.strip(), _("The reason"), longest=REASON_MAX)
+    with transaction.atomic():
+        _update(domain, None, suspended_at=domain.suspended_at or timezone.now(), suspended_reason=reason)
+        _end_sessions_of_domain(domain)
+
+
+def resume_domain(*, domain: Domain) -> None:
+    """Let everybody on a domain in again.
+
+    Raises:
+        Problem: if it is deleted.
+    """
+    _check_alive(domain)
+    _update(domain, None, suspended_at=None, suspended_reason="")
+
+
+def delete_domain(*, domain: Domain) -> datetime:
+    """Delete a domain with its mailboxes; all can be restored until the time that is returned.
+
+    Raises:
+        Problem: if it is deleted already.
+    """
+    _check_alive(domain)
+    now = timezone.now()
+    with transaction.atomic():
+        _update(domain, None, deleted_at=now)
+        _end_sessions_of_domain(domain)
+    return now + settings.DELETION_WINDOW
+
+
+def restore_domain(*, domain: Domain) -> None:
+    """Bring back a deleted domain with the mailboxes that it had.
+
+    Raises:
+        Problem: if somebody else has it by now, or the customer's limits have no room for it.
+    """
+    if not domain.deleted_at:
+        return
+    with transaction.atomic():
+        _check_limits(domain.customer, more=domain.mailboxes.filter(deleted_at=None))
+        try:
+            with transaction.atomic():
+                _update(domain, None, deleted_at=None)
+        except IntegrityError as err:
+            domain.refresh_from_db()
+            raise Problem(
+                _("%(name)s was created again meanwhile. Delete that one first.") % {"name": domain.name}
+            ) from err
+
+
+def create_mailbox(
+    *,
+    domain: Domain,
+    local_part: str,
+    password: str,
+    display_name: str = "",
+    quota_bytes: int | None = None,
+) -> Mailbox:
+    """Create a mailbox: row, home, login, in this order; it holds a welcome message from the first second.
+
+    Args:
+        domain: where; it must not be deleted.
+        local_part: as a person writes it.
+        password: as typed; stored as its Argon2id hash.
+        display_name: of its owner.
+        quota_bytes: its limit, or None for none.
+
+    Raises:
+        Problem: if a value cannot be used, the address is taken, a limit is reached, or the disk refuses.
+            Nothing is left behind then.
+    """
+    address = Address(_checked(normalise_local_part, local_part, "local_part"), domain.name)
+    _checked(check_length, address, "local_part")
+    display_name = check_line(display_name.strip(), _("The name"), longest=100)
+    _check_quota(quota_bytes, "quota")
+    check_mailbox_password(password)
+    mail.check_mail_root()
+    mailbox = _save_mailbox(
+        domain,
+        Mailbox(
+            domain=domain,
+            local_part=address.local_part,
+            address=str(address),
+            display_name=display_name,
+            password=hash_password(password),
+            quota_bytes=quota_bytes,
+        ),
+    )
+    try:
+        provision(mailbox)
+    except OSError as err:
+        mailbox.delete()
+        logger.exception("The home of %s could not be made", address)
+        raise Problem(
+            _("The mailbox's folder could not be made: %(reason)s. Nothing was created.")
+            % {"reason": err.strerror or err}
+        ) from err
+    return mailbox
+
+
+def provision(mailbox: Mailbox) -> None:
+    """Build a saved mailbox's home and let it log in. Doing it again does nothing.
+
+    Raises:
+        OSError: if the disk refuses, or the place is taken (maildir.HomeTaken).
+        Problem: if the mail root is not there.
+    """
+    mail.check_mail_root()
+    maildir.provision(
+        settings.DATA_DIR.mail, mailbox.home_path, mailbox.home_token, [welcome_message(mailbox)]
+    )
+    mailbox.provisioned_at = timezone.now()
+    mailbox.save(update_fields=["provisioned_at"])
+
+
+def edit_mailbox(
+    *, mailbox: Mailbox, version: int | None = None, display_name: str | None = None, **changes: Any
+) -> None:
+    """Change a mailbox's name, quota and protocols; what is not given stays.
+
+    Args:
+        mailbox: which.
+        version: as the form was shown, or None to change whatever is there.
+        display_name: of its owner.
+        changes: quota_bytes (None for no limit), imap, pop3 (switches).
+
+    Raises:
+        Conflict: if it changed since `version`.
+        Problem: if a value cannot be used or the customer's storage is exceeded.
+    """
+    _check_alive(mailbox)
+    unknown = set(changes) - {"quota_bytes", "imap", "pop3"}
+    if unknown:
+        raise TypeError(f"No such values of a mailbox: {sorted(unknown)}.")
+    if display_name is not None:
+        changes["display_name"] = check_line(display_name.strip(), _("The name"), longest=100)
+    if "quota_bytes" in changes:
+        _check_quota(changes["quota_bytes"], "quota")
+    switched_off = any(changes.get(name) is False and getattr(mailbox, name) for name in ("imap", "pop3"))
+    with transaction.atomic():
+        if "quota_bytes" in changes and changes["quota_bytes"] != mailbox.quota_bytes:
+            _check_storage(mailbox.domain.customer, changes["quota_bytes"], instead_of=mailbox)
+        _update(mailbox, version, **changes)
+        if switched_off:
+            end_sessions(mailbox)
+
+
+def set_mailbox_password(*, mailbox: Mailbox, password: str) -> None:
+    """Give a mailbox a new password; the old one stops working at once, open sessions end.
+
+    Raises:
+        Problem: if it cannot be used.
+    """
+    _check_alive(mailbox)
+    check_mailbox_password(password)
+    hashed = hash_password(password)
+    with transaction.atomic():
+        _update(mailbox, None, password=hashed)
+        end_sessions(mailbox)
+
+
+def set_pop_policy(*, mailbox: Mailbox, policy: str) -> None:
+    """Say what happens to a message that a POP program deletes: `keep:N` (days), `keep` or `delete`.
+
+    Raises:
+        Problem: if it is none of these.
+    """
+    _check_alive(mailbox)
+    match = _POP_POLICY.match(policy)
+    days = int(match[1]) if match else 0
+    if match and 1 <= days <= POP_KEEP_DAYS_MAX:
+        _update(mailbox, None, pop_deletes=Mailbox.PopDeletes.KEEP_DAYS, pop_keep_days=days)
+    elif policy in (Mailbox.PopDeletes.KEEP, Mailbox.PopDeletes.DELETE):
+        _update(mailbox, None, pop_deletes=policy)
+    else:
+        raise Problem(
+            _("Write keep:N with 1 to %(most)s days, keep, or delete.") % {"most": POP_KEEP_DAYS_MAX},
+            "pop_deletes",
+        )
+
+
+def suspend_mailbox(*, mailbox: Mailbox, reason: str = "") -> None:
+    """Shut a mailbox's owner out. Mail still arrives.
+
+    Raises:
+        Problem: if it is deleted, or the reason is too long.
+    """
+    _check_alive(mailbox)
+    reason = check_line(reason.strip(), _("The reason"), longest=REASON_MAX)
+    with transaction.atomic():
+        _update(mailbox, None, suspended_at=mailbox.suspended_at or timezone.now(), suspended_reason=reason)
+        end_sessions(mailbox)
+
+
+def resume_mailbox(*, mailbox: Mailbox) -> None:
+    """Let a suspended mailbox's owner in again.
+
+    Raises:
+        Problem: if it is deleted.
+    """
+    _check_alive(mailbox)
+    _update(mailbox, None, suspended_at=None, suspended_reason="")
+
+
+def delete_mailbox(*, mailbox: Mailbox) -> datetime:
+    """Delete a mailbox; its mail stays and it can be restored until the time that is returned.
+
+    Raises:
+        Problem: if it is deleted already.
+    """
+    _check_alive(mailbox)
+    now = timezone.now()
+    with transaction.atomic():
+        _update(mailbox, None, deleted_at=now)
+        end_sessions(mailbox)
+    return now + settings.DELETION_WINDOW
+
+
+def restore_mailbox(*, mailbox: Mailbox) -> None:
+    """Bring back a deleted mailbox with all its mail.
+
+    Raises:
+        Problem: if the address was given out again, its domain is deleted, or a limit is reached.
+    """
+    if mailbox.domain.deleted_at:
+        raise Problem(_("Restore the domain %(name)s first.") % {"name": mailbox.domain.name})
+    if not mailbox.deleted_at:
+        return
+    with transaction.atomic():
+        _check_limits(mailbox.domain.customer, more=Mailbox.objects.filter(pk=mailbox.pk))
+        try:
+            with transaction.atomic():
+                _update(mailbox, None, deleted_at=None)
+        except IntegrityError as err:
+            mailbox.refresh_from_db()
+            raise Problem(
+                _("%(address)s was created again meanwhile. Delete that one first.") % {"address": mailbox}
+            ) from err
+
+
+def end_sessions(mailbox: Mailbox) -> None:
+    """End a mailbox's open sessions once this transaction commits, and again from stored jobs.
+
+    A login that was being checked at that moment survives a single kick, so later ones follow.
+    """
+    address = mailbox.address
+    transaction.on_commit(lambda: _kick_now(address))
+    for seconds in KICKS_AFTER:
+        start_job("kick_mailbox", delay=timedelta(seconds=seconds), address=address)
+
+
+def check_mailbox_password(password: str) -> None:
+    """Check that mail programs can send a password.
+
+    Raises:
+        Problem: if it is too short, too long, or has characters that they encode differently.
+    """
+    if len(password) < PASSWORD_MIN:
+        raise Problem(
+            _("The password needs at least %(least)s characters.") % {"least": PASSWORD_MIN}, "password"
+        )
+    if len(password) > PASSWORD_MAX:
+        raise Problem(_("The password has at most %(most)s characters.") % {"most": PASSWORD_MAX}, "password")
+    if not password.isascii() or not password.isprintable():
+        raise Problem(
+            _(
+                "Use letters without accents, digits and ordinary signs: "
+                "mail programs send other characters in different ways, and the password would not fit."
+            ),
+            "password",
+        )
+    if password != password.strip():
+        raise Problem(
+            _("The password cannot begin or end with a space: it would get lost in copying."), "password"
+        )
+
+
+def _save_mailbox(domain: Domain, mailbox: Mailbox) -> Mailbox:
+    try:
+        with transaction.atomic():
+            _check_alive(domain)
+            _check_limits(domain.customer, more_mailboxes=1, more_bytes=mailbox.quota_bytes)
+            mailbox.save(force_insert=True)
+            mailbox.home = str(home_path(Address(mailbox.local_part, domain.name), mailbox.pk))
+            mailbox.save(update_fields=["home"])
+    except IntegrityError as err:
+        raise Problem(_("%(address)s exists already.") % {"address": mailbox.address}, "local_part") from err
+    return mailbox
+
+
+def _kick_now(address: str) -> None:
+    try:
+        mail.doveadm(timeout=2).kick(address)
+    except DoveadmError as err:
+        # The mail service is down, so there are no sessions; should it come up now, the stored kicks follow.
+        logger.warning("Sessions of %s are ended by the job that follows: %s", address, err)
+
+
+def _end_sessions_of_domain(domain: Domain) -> None:
+    start_job("kick_domain", domain_id=domain.pk, seconds_left=list(KICKS_AFTER))
+
+
+def _update(row: Domain | Mailbox, version: int | None, **values: Any) -> None:
+    """Save only `values`, if nobody changed the row since `version`."""
+    changes = {name: value for name, value in values.items() if getattr(row, name) != value}
+    rows: models.QuerySet[Any] = type(row)._default_manager.filter(pk=row.pk)
+    if version is not None:
+        rows = rows.filter(version=version)
+    if not rows.update(**changes, version=F("version") + 1):
+        raise Conflict(
+            _(
+                "Somebody else changed this meanwhile. Look at it as it is now, then change it if you still want to."
+            )
+        )
+    row.refresh_from_db()
+
+
+def _check_alive(row: Domain | Mailbox) -> None:
+    if row.state == row.State.DELETED:
+        raise Problem(_("%(name)s is deleted. Restore it first.") % {"name": row})
+
+
+def _check_limits(
+    customer: Customer,
+    *,
+    more: models.QuerySet[Mailbox] | None = None,
+    more_mailboxes: int = 0,
+    more_bytes: int | None = 0,
+) -> None:
+    """Check that a customer has room for more. The customer's row is locked, so that two cannot take one place."""
+    if more is not None:
+        more_mailboxes = more.count()
+        unlimited = more.filter(quota_bytes=None).exists()
+        more_bytes = None if unlimited else more.aggregate(total=Sum("quota_bytes"))["total"] or 0
+    customer = Customer.objects.select_for_update().get(pk=customer.pk)
+    living = _living_mailboxes(customer)
+    if customer.max_mailboxes is not None and living.count() + more_mailboxes > customer.max_mailboxes:
+        raise Problem(
+            _("%(customer)s may have %(limit)s mailboxes and has no room for more.")
+            % {"customer": customer, "limit": customer.max_mailboxes}
+        )
+    if more_mailboxes:
+        _check_storage(customer, more_bytes)
+
+
+def _check_storage(customer: Customer, more_bytes: int | None, *, instead_of: Mailbox | None = None) -> None:
+    customer = Customer.objects.select_for_update().get(pk=customer.pk)
+    if customer.max_storage_bytes is None:
+        return
+    if more_bytes is None:
+        raise Problem(
+            _("%(customer)s has a storage limit: give the mailbox a quota.") % {"customer": customer}, "quota"
+        )
+    living = _living_mailboxes(customer)
+    if instead_of is not None:
+        living = living.exclude(pk=instead_of.pk)
+    given = living.aggregate(total=Sum("quota_bytes"))["total"] or 0
+    if given + more_bytes > customer.max_storage_bytes:
+        raise Problem(
+            _("%(customer)s has no room for this quota: choose a smaller one.") % {"customer": customer},
+            "quota",
+        )
+
+
+def _living_mailboxes(customer: Customer) -> models.QuerySet[Mailbox]:
+    return Mailbox.objects.filter(domain__customer=customer, deleted_at=None, domain__deleted_at=None)
+
+
+def _check_quota(quota_bytes: int | None, field: str) -> None:
+    if quota_bytes is not None and not 0 < quota_bytes <= LARGEST:
+        raise Problem(_("The quota must be more than zero and at most 1024 TB."), field)
+
+
+def _checked(check: Any, value: Any, field: str) -> Any:
+    """Call a check of mailbackend and name the field that its error is about."""
+    try:
+        return check(value)
+    except AddressError as err:
+        raise Problem(_(str(err)), field) from err
+
+
+def _domain_taken(name: str) -> Problem:
+    return Problem(_("%(name)s is hosted here already.") % {"name": name}, "name")

@@ -1,0 +1,36 @@
+"""URLs of domains and mailboxes."""
+
+from django.urls import path, register_converter
+from django.urls.converters import StringConverter
+
+from panel.addresses import views
+
+
+class DomainConverter(StringConverter):
+    """A domain as it is stored."""
+
+    regex = "[a-z0-9.-]{1,253}"
+
+
+register_converter(DomainConverter, "domain")
+
+urlpatterns = [
+    path("domains/", views.list_domains, name="list_domains"),
+    path("domains/new/", views.create_domain, name="create_domain"),
+    path("domains/<domain:name>/", views.show_domain, name="show_domain"),
+    path("domains/<domain:name>/edit/", views.edit_domain, name="edit_domain"),
+    path("domains/<domain:name>/suspend/", views.suspend_domain, name="suspend_domain"),
+    path("domains/<domain:name>/resume/", views.resume_domain, name="resume_domain"),
+    path("domains/<domain:name>/delete/", views.delete_domain, name="delete_domain"),
+    path("domains/<domain:name>/restore/", views.restore_domain, name="restore_domain"),
+    path("mailboxes/", views.list_mailboxes, name="list_mailboxes"),
+    path("mailboxes/new/", views.create_mailbox, name="create_mailbox"),
+    path("mailboxes/<int:pk>/", views.show_mailbox, name="show_mailbox"),
+    path("mailboxes/<int:pk>/edit/", views.edit_mailbox, name="edit_mailbox"),
+    path("mailboxes/<int:pk>/password/", views.set_mailbox_password, name="set_mailbox_password"),
+    path("mailboxes/<int:pk>/suspend/", views.suspend_mailbox, name="suspend_mailbox"),
+    path("mailboxes/<int:pk>/resume/", views.resume_mailbox, name="resume_mailbox"),
+    path("mailboxes/<int:pk>/delete/", views.delete_mailbox, name="delete_mailbox"),
+    path("mailboxes/<int:pk>/restore/", views.restore_mailbox, name="restore_mailbox"),
+    path("password-strength/", views.password_strength, name="password_strength"),
+]

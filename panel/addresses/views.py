@@ -1,0 +1,473 @@
+"""Pages of domains and mailboxes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Page, Paginator
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from mailbackend.dovecot.doveadm import DoveadmError
+from panel.accounts.models import User
+from panel.addresses import selectors, services
+from panel.addresses.forms import (
+    ConfirmForm,
+    CreateMailboxForm,
+    DomainForm,
+    EditMailboxForm,
+    MailboxPasswordForm,
+    ReasonForm,
+    VersionedForm,
+)
+from panel.addresses.models import Domain, Mailbox
+from panel.addresses.strength import strength
+from panel.core import mail
+from panel.core.errors import Problem
+
+Row = TypeVar("Row", bound=Model)
+
+PAGE_SIZE = 50
+MAILBOX_SORTS = ("address", "-address", "quota_bytes", "-quota_bytes", "created_at", "-created_at")
+DOMAIN_SORTS = {
+    "name": "name",
+    "-name": "-name",
+    "customer": "customer__name",
+    "-customer": "-customer__name",
+    "mailboxes": "mailbox_count",
+    "-mailboxes": "-mailbox_count",
+}
+
+
+def person_of(request: HttpRequest) -> User:
+    """Return who asks; the view is for people who signed in."""
+    assert isinstance(request.user, User)
+    return request.user
+
+
+def admin_of(request: HttpRequest) -> User:
+    """Return the administrator who asks.
+
+    Raises:
+        PermissionDenied: if it is somebody else.
+    """
+    person = person_of(request)
+    if not person.is_admin:
+        raise PermissionDenied
+    return person
+
+
+@login_required
+@require_GET
+def list_domains(request: HttpRequest) -> HttpResponse:
+    """The domains that a person may see."""
+    q, state = request.GET.get("q", ""), request.GET.get("state", "")
+    sort = request.GET.get("sort", "name")
+    rows = selectors.domains_in_state(selectors.domains_for(person_of(request)), state)
+    rows = selectors.search_domains(rows, q).order_by(DOMAIN_SORTS.get(sort, "name"), "pk")
+    context = {
+        "page_obj": _page(request, rows),
+        "q": q,
+        "sort": sort,
+        "state": state,
+        "states": Domain.State.choices,
+    }
+    return render(request, "addresses/list_domains.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def create_domain(request: HttpRequest) -> HttpResponse:
+    """Create a domain."""
+    person = admin_of(request)
+    first = selectors.customers_for(person).order_by("pk").first()
+    form = DomainForm(request.POST or None, person=person, initial={"customer": first})
+
+    def save() -> HttpResponse:
+        domain = services.create_domain(
+            name=form.cleaned_data["name"],
+            customer=form.cleaned_data["customer"],
+            default_quota_bytes=form.cleaned_data["default_quota"],
+        )
+        messages.success(
+            request, _("%(name)s is ready for its first mailbox.") % {"name": domain.unicode_name}
+        )
+        return redirect("show_domain", domain.name)
+
+    return _handle(request, form, save, "addresses/create_domain.html", {})
+
+
+@login_required
+@require_GET
+def show_domain(request: HttpRequest, name: str) -> HttpResponse:
+    """One domain and its mailboxes."""
+    domain = _domain(request, name)
+    mailboxes = selectors.mailboxes_for(person_of(request)).filter(domain=domain)
+    rows = mailboxes.filter(deleted_at=None).order_by("address")
+    context = {"domain": domain, "mailboxes": _page(request, rows), "until": _until(domain.deleted_at)}
+    return render(request, "addresses/show_domain.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def edit_domain(request: HttpRequest, name: str) -> HttpResponse:
+    """Change a domain."""
+    person = admin_of(request)
+    domain = _domain(request, name)
+    form = DomainForm(request.POST or None, person=person, domain=domain)
+
+    def save() -> HttpResponse:
+        services.edit_domain(
+            domain=domain,
+            customer=form.cleaned_data["customer"],
+            default_quota_bytes=form.cleaned_data["default_quota"],
+            version=form.cleaned_data["version"],
+        )
+        messages.success(request, _("Saved."))
+        return redirect("show_domain", domain.name)
+
+    return _handle(request, form, save, "addresses/edit_domain.html", {"domain": domain})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def suspend_domain(request: HttpRequest, name: str) -> HttpResponse:
+    """Shut out everybody on a domain."""
+    admin_of(request)
+    domain = _domain(request, name)
+    form = ReasonForm(request.POST or None, initial={"reason": domain.suspended_reason})
+
+    def save() -> HttpResponse:
+        services.suspend_domain(domain=domain, reason=form.cleaned_data["reason"])
+        messages.success(request, _("%(name)s is suspended.") % {"name": domain.unicode_name})
+        return redirect("show_domain", domain.name)
+
+    return _handle(request, form, save, "addresses/suspend_domain.html", {"domain": domain})
+
+
+@login_required
+@require_POST
+def resume_domain(request: HttpRequest, name: str) -> HttpResponse:
+    """Let everybody on a domain in again."""
+    admin_of(request)
+    domain = _domain(request, name)
+    return _act(
+        request,
+        lambda: services.resume_domain(domain=domain),
+        _("%(name)s is active again.") % {"name": domain.unicode_name},
+        "show_domain",
+        domain.name,
+    )
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def delete_domain(request: HttpRequest, name: str) -> HttpResponse:
+    """Delete a domain, after its name was typed."""
+    admin_of(request)
+    domain = _domain(request, name)
+    form = ConfirmForm(request.POST or None, expected=(domain.unicode_name, domain.name))
+
+    def save() -> HttpResponse:
+        services.delete_domain(domain=domain)
+        messages.success(
+            request, _("%(name)s is deleted. It can still be restored.") % {"name": domain.unicode_name}
+        )
+        return redirect("list_domains")
+
+    context = {"domain": domain, "until": timezone.now() + settings.DELETION_WINDOW}
+    return _handle(request, form, save, "addresses/delete_domain.html", context)
+
+
+@login_required
+@require_POST
+def restore_domain(request: HttpRequest, name: str) -> HttpResponse:
+    """Bring back a deleted domain: the one of this name that was deleted last."""
+    admin_of(request)
+    rows = selectors.domains_for(person_of(request)).filter(name=name, deleted_at__isnull=False)
+    domain = rows.order_by("-deleted_at").first()
+    if domain is None:
+        return redirect("show_domain", name)
+    return _act(
+        request,
+        lambda: services.restore_domain(domain=domain),
+        _("%(name)s is back, with its mailboxes.") % {"name": domain.unicode_name},
+        "show_domain",
+        domain.name,
+    )
+
+
+@login_required
+@require_GET
+def list_mailboxes(request: HttpRequest) -> HttpResponse:
+    """The mailboxes that a person may see."""
+    person = person_of(request)
+    q, state = request.GET.get("q", ""), request.GET.get("state", "")
+    sort, domain = request.GET.get("sort", "address"), request.GET.get("domain", "")
+    everything = selectors.mailboxes_for(person)
+    rows = selectors.search_mailboxes(selectors.in_state(everything, state), q)
+    if domain:
+        rows = rows.filter(domain__name=domain.replace("\x00", ""))
+    rows = rows.order_by(sort if sort in MAILBOX_SORTS else "address", "pk")
+    domains = selectors.domains_in_state(selectors.domains_for(person), "")
+    context = {
+        "page_obj": _page(request, rows),
+        "q": q,
+        "sort": sort,
+        "state": state,
+        "states": Mailbox.State.choices,
+        "domain": domain,
+        "domains": domains[:200],
+    }
+    partial = request.headers.get("HX-Request") == "true"
+    template = "addresses/_mailboxes.html" if partial else "addresses/list_mailboxes.html"
+    return render(request, template, context)
+
+
+@sensitive_post_parameters("password")
+@login_required
+@require_http_methods(["GET", "POST"])
+def create_mailbox(request: HttpRequest) -> HttpResponse:
+    """Create a mailbox."""
+    person = person_of(request)
+    wanted = request.GET.get("domain", "").replace("\x00", "")
+    domains = selectors.domains_in_state(selectors.domains_for(person), "")
+    domain = domains.filter(name=wanted).first() or domains.first()
+    form = CreateMailboxForm(request.POST or None, person=person, domain=domain)
+
+    def save() -> HttpResponse:
+        mailbox = services.create_mailbox(
+            domain=form.cleaned_data["domain"],
+            local_part=form.cleaned_data["local_part"],
+            password=form.cleaned_data["password"],
+            display_name=form.cleaned_data["display_name"],
+            quota_bytes=form.cleaned_data["quota"],
+        )
+        messages.success(request, _("%(address)s is ready.") % {"address": mailbox.display_address})
+        return redirect("show_mailbox", mailbox.pk)
+
+    return _handle(request, form, save, "addresses/create_mailbox.html", {"has_domains": domain is not None})
+
+
+@login_required
+@require_GET
+def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
+    """One mailbox."""
+    mailbox = _mailbox(request, pk)
+    context = {
+        "mailbox": mailbox,
+        "usage": _usage(mailbox),
+        "settings": _client_settings(mailbox),
+        "until": _until(mailbox.deleted_at or mailbox.domain.deleted_at),
+    }
+    return render(request, "addresses/show_mailbox.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
+    """Change a mailbox."""
+    mailbox = _mailbox(request, pk)
+    form = EditMailboxForm(request.POST or None, mailbox=mailbox)
+
+    def save() -> HttpResponse:
+        services.edit_mailbox(
+            mailbox=mailbox,
+            version=form.cleaned_data["version"],
+            display_name=form.cleaned_data["display_name"],
+            quota_bytes=form.cleaned_data["quota"],
+            imap=form.cleaned_data["imap"],
+            pop3=form.cleaned_data["pop3"],
+        )
+        messages.success(request, _("Saved."))
+        return redirect("show_mailbox", mailbox.pk)
+
+    return _handle(request, form, save, "addresses/edit_mailbox.html", {"mailbox": mailbox})
+
+
+@sensitive_post_parameters("password")
+@login_required
+@require_http_methods(["GET", "POST"])
+def set_mailbox_password(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give a mailbox a new password."""
+    mailbox = _mailbox(request, pk)
+    form = MailboxPasswordForm(request.POST or None, mailbox=mailbox)
+
+    def save() -> HttpResponse:
+        services.set_mailbox_password(mailbox=mailbox, password=form.cleaned_data["password"])
+        messages.success(
+            request, _("The new password works now. Programs that still have the old one will ask for it.")
+        )
+        return redirect("show_mailbox", mailbox.pk)
+
+    return _handle(request, form, save, "addresses/set_mailbox_password.html", {"mailbox": mailbox})
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def suspend_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
+    """Shut a mailbox's owner out."""
+    mailbox = _mailbox(request, pk)
+    form = ReasonForm(request.POST or None, initial={"reason": mailbox.suspended_reason})
+
+    def save() -> HttpResponse:
+        services.suspend_mailbox(mailbox=mailbox, reason=form.cleaned_data["reason"])
+        messages.success(request, _("%(address)s is suspended.") % {"address": mailbox.display_address})
+        return redirect("show_mailbox", mailbox.pk)
+
+    return _handle(request, form, save, "addresses/suspend_mailbox.html", {"mailbox": mailbox})
+
+
+@login_required
+@require_POST
+def resume_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
+    """Let a mailbox's owner in again."""
+    mailbox = _mailbox(request, pk)
+    return _act(
+        request,
+        lambda: services.resume_mailbox(mailbox=mailbox),
+        _("%(address)s is active again.") % {"address": mailbox.display_address},
+        "show_mailbox",
+        pk,
+    )
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def delete_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete a mailbox, after its address was typed."""
+    mailbox = _mailbox(request, pk)
+    form = ConfirmForm(request.POST or None, expected=(mailbox.display_address, mailbox.address))
+
+    def save() -> HttpResponse:
+        services.delete_mailbox(mailbox=mailbox)
+        messages.success(
+            request,
+            _("%(address)s is deleted. It can still be restored.") % {"address": mailbox.display_address},
+        )
+        return redirect("list_mailboxes")
+
+    context = {
+        "mailbox": mailbox,
+        "usage": _usage(mailbox),
+        "until": timezone.now() + settings.DELETION_WINDOW,
+    }
+    return _handle(request, form, save, "addresses/delete_mailbox.html", context)
+
+
+@login_required
+@require_POST
+def restore_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
+    """Bring back a deleted mailbox."""
+    mailbox = _mailbox(request, pk)
+    return _act(
+        request,
+        lambda: services.restore_mailbox(mailbox=mailbox),
+        _("%(address)s is back, with all its mail.") % {"address": mailbox.display_address},
+        "show_mailbox",
+        pk,
+    )
+
+
+@sensitive_post_parameters("password")
+@login_required
+@require_POST
+def password_strength(request: HttpRequest) -> HttpResponse:
+    """Say how strong a password is, while it is typed. Nothing is kept."""
+    known = (request.POST.get("local_part", "")[:64],)
+    result = strength(request.POST.get("password", "")[: services.PASSWORD_MAX], known)
+    return render(request, "addresses/_password_strength.html", {"strength": result})
+
+
+def _handle(
+    request: HttpRequest,
+    form: VersionedForm,
+    save: Callable[[], HttpResponse],
+    template: str,
+    context: dict[str, Any],
+) -> HttpResponse:
+    """Show a form, or save it and go on; what the service refuses is shown in the form."""
+    if request.method == "POST" and form.is_valid():
+        try:
+            return save()
+        except Problem as problem:
+            form.add_problem(problem)
+    return render(request, template, {**context, "form": form}, status=422 if form.errors else 200)
+
+
+def _act(request: HttpRequest, act: Callable[[], None], done: str, *back: Any) -> HttpResponse:
+    """Do what a button asks for, say how it went, and go back."""
+    try:
+        act()
+    except Problem as problem:
+        messages.error(request, str(problem))
+    else:
+        messages.success(request, done)
+    return redirect(*back)
+
+
+def _domain(request: HttpRequest, name: str) -> Domain:
+    """Return the domain of this name, a living one before those that were deleted."""
+    rows = selectors.domains_for(person_of(request)).filter(name=name)
+    living = rows.filter(deleted_at=None)
+    pk = (
+        living.values_list("pk", flat=True).first()
+        or rows.order_by("-deleted_at").values_list("pk", flat=True).first()
+    )
+    return get_object_or_404(rows, pk=pk)
+
+
+def _mailbox(request: HttpRequest, pk: int) -> Mailbox:
+    return get_object_or_404(selectors.mailboxes_for(person_of(request)), pk=pk)
+
+
+def _page(request: HttpRequest, rows: QuerySet[Row]) -> Page[Row]:
+    return Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+
+
+def _until(deleted_at: datetime | None) -> datetime | None:
+    return deleted_at + settings.DELETION_WINDOW if deleted_at else None
+
+
+def _usage(mailbox: Mailbox) -> dict[str, int | None] | None:
+    """Return what a mailbox holds, from Dovecot, or None where it does not answer."""
+    if mailbox.state in (Mailbox.State.DELETED, Mailbox.State.CREATING):
+        return None
+    try:
+        quota = mail.doveadm(timeout=mail.PAGE_TIMEOUT).quota(mailbox.address)
+    except DoveadmError:
+        return None
+    return {"used_bytes": quota.used_bytes, "messages": quota.messages, "limit_bytes": mailbox.quota_bytes}
+
+
+def _client_settings(mailbox: Mailbox) -> list[dict[str, Any]]:
+    """Return what a mail program is told, IMAP first; encrypted from the start before STARTTLS (RFC 8314)."""
+    ports = settings.ENVIRONMENT.mail_ports
+    offered = [
+        ("IMAP", ports.imaps, "SSL/TLS", mailbox.imap),
+        ("IMAP", ports.imap, "STARTTLS", mailbox.imap),
+        ("POP3", ports.pop3s, "SSL/TLS", mailbox.pop3),
+        ("POP3", ports.pop3, "STARTTLS", mailbox.pop3),
+    ]
+    return [
+        {
+            "protocol": protocol,
+            "host": settings.ENVIRONMENT.mail_host,
+            "port": port,
+            "security": security,
+            "user": mailbox.address,
+        }
+        for protocol, port, security, on in offered
+        if on and port
+    ]

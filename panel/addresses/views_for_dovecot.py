@@ -1,0 +1,95 @@
+"""The SQL views that Dovecot reads, and nothing else: the tables may change behind them.
+
+`mail_login` says who may log in, `mail_user` who receives mail and where it lies. A suspended mailbox is in
+the second and marked in the first; a deleted one is in neither, so that its mail is answered 550.
+"""
+
+from __future__ import annotations
+
+from django.db import connection, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import ProgrammingError
+from psycopg import sql
+
+from panel.core.errors import Problem
+
+_EXISTS = """
+  FROM addresses_mailbox m JOIN addresses_domain d ON d.id = m.domain_id
+  WHERE m.provisioned_at IS NOT NULL AND m.deleted_at IS NULL AND d.deleted_at IS NULL
+"""
+
+#: The same text serves SQLite and PostgreSQL. NULL means "absent" to Dovecot; an empty text would mean "yes".
+VIEWS = {
+    "mail_login": f"""
+SELECT m.address AS address, m.password AS password,
+  '|' || CASE WHEN m.imap THEN 'imap|' ELSE '' END || CASE WHEN m.pop3 THEN 'pop3|' ELSE '' END AS protocols,
+  CASE WHEN m.suspended_at IS NULL AND d.suspended_at IS NULL THEN 1 ELSE 0 END AS active,
+  CASE WHEN m.suspended_at IS NULL AND d.suspended_at IS NULL THEN NULL ELSE 'suspended' END AS reason
+{_EXISTS}""",
+    "mail_user": f"""
+SELECT m.address AS address, m.home AS home, m.quota_bytes AS quota_bytes,
+  CASE WHEN m.pop_deletes = 'delete' THEN 'expunge' ELSE 'flag' END AS pop3_delete_type
+{_EXISTS}""",
+}
+
+
+def create_views() -> None:
+    """Make the views again, in one transaction, and let Dovecot's role read them (PostgreSQL)."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for name, select in VIEWS.items():
+            cursor.execute(f"DROP VIEW IF EXISTS {name}")
+            cursor.execute(f"CREATE VIEW {name} AS {select}")
+        if connection.vendor == "postgresql":
+            _let_dovecot_read()
+
+
+def drop_views() -> None:
+    """Take the views away, so that the tables behind them can change: SQLite fails "error in view" otherwise."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        for name in VIEWS:
+            cursor.execute(f"DROP VIEW IF EXISTS {name}")
+
+
+def missing_views(using: BaseDatabaseWrapper = connection) -> list[str]:
+    """Return the views that are not there."""
+    with using.cursor() as cursor:
+        present = {table.name for table in using.introspection.get_table_list(cursor)}
+    return [name for name in VIEWS if name not in present]
+
+
+def create_dovecot_role(name: str, password: str) -> None:
+    """Make Dovecot's own PostgreSQL role, or set its password; it may read the views and nothing else.
+
+    Raises:
+        Problem: if the panel's role may not make roles.
+    """
+    role, secret = sql.Identifier(name), sql.Literal(password)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
+        verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
+        statement = sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}").format(
+            verb, role, secret
+        )
+        try:
+            cursor.execute(statement.as_string(cursor.connection))
+        except ProgrammingError as err:
+            owner = connection.settings_dict["USER"]
+            raise Problem(
+                f"The database role {owner!r} may not make the role {name!r} that Dovecot reads with. As the "
+                f'database\'s administrator: ALTER ROLE "{owner}" CREATEROLE; then start again.'
+            ) from err
+
+
+def _let_dovecot_read() -> None:
+    from panel.core.mail import dovecot_role
+
+    name, _password = dovecot_role()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
+        if not cursor.fetchone():
+            return
+        role = sql.Identifier(name)
+        grants = [sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(role)]
+        grants += [sql.SQL("GRANT SELECT ON {} TO {}").format(sql.Identifier(view), role) for view in VIEWS]
+        for grant in grants:
+            cursor.execute(grant.as_string(cursor.connection))

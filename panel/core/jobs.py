@@ -1,0 +1,195 @@
+"""Jobs: start one, run one, send again those that Redis lost. A part registers its kinds in its tasks.py."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Max, QuerySet
+from django.utils import timezone
+from django.utils.functional import Promise
+from kombu.exceptions import OperationalError as BrokerDown
+from redis.exceptions import RedisError
+
+from panel.core.errors import Problem
+from panel.core.models import Job
+
+logger = logging.getLogger(__name__)
+
+#: A job that has run this long was lost with its worker. Longer than any task may take (CELERY_TASK_TIME_LIMIT).
+LOST_AFTER = timedelta(hours=3)
+#: After this many attempts a failing job is left for the administrator to see.
+MAX_ATTEMPTS = 5
+#: A job is sent again when it has been due for this long: a worker normally has it within a second.
+SEND_AGAIN_AFTER = timedelta(seconds=15)
+
+
+#: What does a kind of job: takes its arguments by name, returns a report (JSON).
+Handler = Callable[..., dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of job, with the name that people see."""
+
+    name: str
+    label: str | Promise
+    handler: Handler
+    hidden: bool
+
+
+_kinds: dict[str, Kind] = {}
+
+
+def job_kind(label: str | Promise, *, hidden: bool = False) -> Callable[[Handler], Handler]:
+    """Register the decorated function as the kind of job that bears its name.
+
+    Args:
+        label: what people call it.
+        hidden: whether the list of jobs leaves it out while it goes well.
+    """
+
+    def register(handler: Handler) -> Handler:
+        name = handler.__name__
+        _kinds[name] = Kind(name, label, handler, hidden)
+        return handler
+
+    return register
+
+
+def kind_label(name: str) -> str | Promise:
+    """Return what people call a kind."""
+    return _kinds[name].label if name in _kinds else name
+
+
+def hidden_kinds() -> list[str]:
+    """Return the kinds that the list of jobs leaves out while they go well."""
+    return [kind.name for kind in _kinds.values() if kind.hidden]
+
+
+def start_job(kind: str, *, delay: timedelta = timedelta(0), **arguments: Any) -> Job:
+    """Save a job in the current transaction, and send it to a worker once that commits.
+
+    Args:
+        kind: a registered name.
+        delay: how long to wait before it may run.
+        arguments: JSON values; ids, not objects.
+    """
+    if kind not in _kinds:
+        raise ValueError(f"No such kind of job: {kind!r}.")
+    job = Job.objects.create(kind=kind, arguments=arguments, due_at=timezone.now() + delay)
+    transaction.on_commit(lambda: send(job))
+    return job
+
+
+def send(job: Job) -> None:
+    """Hand a saved job to Celery. Without Redis it stays a row, and beat sends it again."""
+    from panel.core.tasks import run_job
+
+    wait = max((job.due_at - timezone.now()).total_seconds(), 0)
+    try:
+        run_job.apply_async(args=(job.pk,), countdown=wait, retry=False)
+    except (BrokerDown, RedisError, OSError) as err:
+        logger.warning("Job %s waits for Redis: %s", job, err)
+
+
+def run(job_id: int) -> None:
+    """Run a job that is due and that nobody else has taken, and save what came of it.
+
+    A job that raises is tried again with growing delays, then stays failed, its reason on the page of jobs.
+    """
+    now = timezone.now()
+    taken = Job.objects.filter(
+        pk=job_id, state=Job.State.QUEUED, due_at__lte=now + timedelta(seconds=1)
+    ).update(state=Job.State.RUNNING, started_at=now, changed_at=now, attempts=F("attempts") + 1)
+    if not taken:
+        return
+    job = Job.objects.get(pk=job_id)
+    try:
+        report = _kinds[job.kind].handler(**job.arguments)
+    except Exception as err:
+        logger.exception("Job %s failed", job)
+        _note_failure(job, err)
+    else:
+        _finish(job, Job.State.DONE, report=report, error="")
+
+
+def run_in_foreground(kind: str, **arguments: Any) -> Job:
+    """Run a job of `kind` here and now, as a row like any other, and return it finished.
+
+    Raises:
+        Exception: whatever the handler raises, once the row says so.
+    """
+    now = timezone.now()
+    job = Job.objects.create(
+        kind=kind, arguments=arguments, due_at=now, started_at=now, state=Job.State.RUNNING, attempts=1
+    )
+    try:
+        report = _kinds[kind].handler(**arguments)
+    except Exception as err:
+        _finish(job, Job.State.FAILED, error=_in_words(err))
+        raise
+    _finish(job, Job.State.DONE, report=report, error="")
+    return job
+
+
+def send_due(now: datetime) -> int:
+    """Send again what is due and was not taken, and queue again what was lost with its worker.
+
+    Returns:
+        how many jobs were sent.
+    """
+    Job.objects.filter(state=Job.State.RUNNING, started_at__lt=now - LOST_AFTER).update(
+        state=Job.State.QUEUED, due_at=now, changed_at=now
+    )
+    due = Job.objects.filter(state=Job.State.QUEUED, due_at__lt=now - SEND_AGAIN_AFTER).order_by("due_at")[
+        :500
+    ]
+    for job in due:
+        send(job)
+    return len(due)
+
+
+def forget_old(now: datetime) -> int:
+    """Delete finished jobs older than settings.JOBS_KEPT. Returns how many."""
+    finished = Job.objects.filter(
+        state__in=[Job.State.DONE, Job.State.FAILED], finished_at__lt=now - settings.JOBS_KEPT
+    )
+    return finished.delete()[0]
+
+
+def unresolved() -> QuerySet[Job]:
+    """Return the jobs that failed and that nobody has run again successfully since."""
+    done = Job.objects.filter(state=Job.State.DONE).values("kind").annotate(last=Max("id"))
+    last_done = {row["kind"]: row["last"] for row in done}
+    failed = Job.objects.filter(state=Job.State.FAILED).order_by("-id")[:100]
+    current = [job.pk for job in failed if job.pk > last_done.get(job.kind, 0)]
+    return Job.objects.filter(pk__in=current)
+
+
+def _note_failure(job: Job, err: Exception) -> None:
+    if job.attempts >= MAX_ATTEMPTS:
+        _finish(job, Job.State.FAILED, error=_in_words(err))
+        return
+    job.state = Job.State.QUEUED
+    job.due_at = timezone.now() + timedelta(seconds=5 * 4**job.attempts)
+    job.error = _in_words(err)
+    job.save(update_fields=["state", "due_at", "error", "changed_at"])
+    send(job)
+
+
+def _finish(job: Job, state: Job.State, *, error: str, report: dict[str, Any] | None = None) -> None:
+    job.state = state
+    job.finished_at = timezone.now()
+    job.error = error
+    job.report = report or {}
+    job.save(update_fields=["state", "finished_at", "error", "report", "changed_at"])
+
+
+def _in_words(err: Exception) -> str:
+    return str(err) if isinstance(err, Problem | OSError) else f"{type(err).__name__}: {err}"

@@ -1,0 +1,45 @@
+"""Celery's side of jobs: thin."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from celery import shared_task
+from django.core.cache import cache
+from django.utils import timezone
+
+from panel.core import jobs
+
+#: Where the worker notes that it lives, and for how long that counts. Seconds.
+WORKER_SEEN, WORKER_SEEN_FOR = "worker-seen", 60
+
+
+@shared_task
+def run_job(job_id: int) -> None:
+    """Run one job."""
+    jobs.run(job_id)
+
+
+@shared_task
+def start_scheduled(kind: str, arguments: dict[str, Any] | None = None) -> None:
+    """Start a job of the schedule, as a row like any other."""
+    jobs.start_job(kind, **(arguments or {}))
+
+
+@shared_task
+def send_due_jobs() -> None:
+    """Send again what Redis lost."""
+    jobs.send_due(timezone.now())
+
+
+@shared_task
+def forget_old_jobs() -> None:
+    """Keep the list of jobs short."""
+    jobs.forget_old(timezone.now())
+
+
+@shared_task
+def note_worker() -> None:
+    """Note that a worker takes tasks."""
+    cache.set(WORKER_SEEN, time.time(), WORKER_SEEN_FOR)

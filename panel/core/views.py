@@ -1,0 +1,99 @@
+"""Pages of jobs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.core.paginator import Paginator
+from django.db.models import Max, Q
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET
+
+from panel.core import jobs
+from panel.core.models import Job
+
+PAGE_SIZE = 50
+
+
+@login_required
+@require_GET
+def list_jobs(request: HttpRequest) -> HttpResponse:
+    """What ran, runs and waits. Polled with `since`: 204 when nothing changed after it."""
+    _admins_only(request)
+    rows = Job.objects.filter(~Q(kind__in=jobs.hidden_kinds()) | Q(state=Job.State.FAILED))
+    latest = rows.aggregate(at=Max("changed_at"))["at"]
+    since = _since(request)
+    if since is not None and (latest is None or latest <= since):
+        return HttpResponse(status=204)
+    page = Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+    for job in page.object_list:
+        _describe(job)
+    cursor = latest.isoformat() if latest else ""
+    template = "core/_jobs.html" if since is not None else "core/list_jobs.html"
+    return render(request, template, {"page_obj": page, "cursor": cursor})
+
+
+@login_required
+@require_GET
+def show_job(request: HttpRequest, pk: int) -> HttpResponse:
+    """One job and what came of it."""
+    _admins_only(request)
+    job = get_object_or_404(Job, pk=pk)
+    _describe(job)
+    problems = job.report.get("failures", [])
+    report = [
+        {"label": _report_label(name), "value": value, "size": value if name == "bytes" else None}
+        for name, value in job.report.items()
+        if not isinstance(value, list | dict)
+    ]
+    return render(request, "core/show_job.html", {"job": job, "report": report, "problems": problems})
+
+
+def _report_label(name: str) -> str:
+    labels = {
+        "mailboxes": _("Mailboxes looked at"),
+        "messages": _("Messages"),
+        "bytes": _("Size"),
+        "renewed": _("Renewed"),
+        "expires": _("Valid until"),
+        "ended": _("Sessions ended"),
+    }
+    return labels.get(name, name)
+
+
+def _describe(job: Job) -> None:
+    """Add what the templates show of a job: its kind in words, and its outcome in a line."""
+    labelled: Any = job
+    labelled.kind_label = jobs.kind_label(job.kind)
+    labelled.state_label = job.get_state_display()
+    labelled.summary = _summary(job)
+
+
+def _summary(job: Job) -> str:
+    if job.error:
+        return job.error
+    failures = job.report.get("failures")
+    if failures is None:
+        return ""
+    return _("%(count)s looked at, %(problems)s problems") % {
+        "count": job.report.get("mailboxes", 0),
+        "problems": len(failures),
+    }
+
+
+def _admins_only(request: HttpRequest) -> None:
+    if not getattr(request.user, "is_admin", False):
+        raise PermissionDenied
+
+
+def _since(request: HttpRequest) -> datetime | None:
+    try:
+        return parse_datetime(request.GET.get("since", ""))
+    except ValueError:
+        return None

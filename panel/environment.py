@@ -1,0 +1,176 @@
+"""The environment, read once, as one frozen object. Nothing below reads os.environ.
+
+Imported by the settings and by the launcher, which needs it before Django is set up.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import pwd
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+
+from mailbackend.config import ConfigError, Ports
+from mailbackend.paths import SERVICE_ACCOUNT, DataDir, PathError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
+
+class EnvironmentProblem(ValueError):
+    """A setting cannot be used; the message names it and says what to write instead."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The settings of the contract (README, "Settings"), checked.
+
+    Attributes:
+        data_dir: the layout of DATA_DIR.
+        database_url: as given, or empty for SQLite in DATA_DIR.
+        redis_url: as given, or empty for the private Redis.
+        secret_key: as given, or empty for the one kept in DATA_DIR.
+        panel_host, panel_port: what gunicorn binds.
+        panel_url: the public address, without a slash at the end.
+        trusted_proxies: addresses whose X-Forwarded-For counts.
+        mail_host: the name that clients are told.
+        mail_listen: IP addresses of the mail service.
+        mail_ports: its four ports.
+        tls_certificate, tls_key: an own certificate by path, or empty for one of the private CA's.
+        dovecot_bin: the dovecot program, or empty to find it.
+        time_zone: the zone in which times are shown.
+        debug: Django's; never in production.
+    """
+
+    data_dir: DataDir
+    database_url: str
+    redis_url: str
+    secret_key: str
+    panel_host: str
+    panel_port: int
+    panel_url: str
+    trusted_proxies: tuple[str, ...]
+    mail_host: str
+    mail_listen: tuple[str, ...]
+    mail_ports: Ports
+    tls_certificate: str
+    tls_key: str
+    dovecot_bin: str
+    time_zone: str
+    debug: bool
+
+    @property
+    def panel_bind(self) -> str:
+        """Host and port as gunicorn wants them, IPv6 in brackets."""
+        host = f"[{self.panel_host}]" if ":" in self.panel_host else self.panel_host
+        return f"{host}:{self.panel_port}"
+
+
+@cache
+def read_environment() -> Environment:
+    """Return the settings, from the environment and from `.env` in the checkout; the environment wins.
+
+    Raises:
+        EnvironmentProblem: if one cannot be used.
+    """
+    env = environ.Env()
+    env.read_env(str(CHECKOUT / ".env"))
+    try:
+        host, port = _host_and_port("PANEL_BIND", env.str("PANEL_BIND", "127.0.0.1:8000"))
+        return Environment(
+            data_dir=DataDir.at(_absolute(env.str("DATA_DIR", "") or _default_data_dir())),
+            database_url=env.str("DATABASE_URL", ""),
+            redis_url=_redis_url(env.str("REDIS_URL", "")),
+            secret_key=env.str("SECRET_KEY", ""),
+            panel_host=host,
+            panel_port=port,
+            panel_url=_panel_url(env.str("PANEL_URL", "") or f"http://localhost:{port}"),
+            trusted_proxies=_addresses("TRUSTED_PROXIES", env.str("TRUSTED_PROXIES", "")),
+            mail_host=_mail_host(env.str("MAIL_HOST", "localhost")),
+            mail_listen=_addresses("MAIL_LISTEN", env.str("MAIL_LISTEN", "127.0.0.1")),
+            mail_ports=Ports(
+                imap=_port("IMAP_PORT", env.str("IMAP_PORT", "1143")),
+                imaps=_port("IMAPS_PORT", env.str("IMAPS_PORT", "1993")),
+                pop3=_port("POP3_PORT", env.str("POP3_PORT", "1110")),
+                pop3s=_port("POP3S_PORT", env.str("POP3S_PORT", "1995")),
+            ),
+            tls_certificate=env.str("TLS_CERTIFICATE", ""),
+            tls_key=env.str("TLS_KEY", ""),
+            dovecot_bin=env.str("DOVECOT_BIN", ""),
+            time_zone=env.str("TIME_ZONE", "UTC"),
+            debug=env.bool("DEBUG", False),
+        )
+    except (PathError, ConfigError) as err:
+        raise EnvironmentProblem(str(err)) from err
+
+
+def _default_data_dir() -> str:
+    """Root and the account it hands the work to share one place; anybody else works in their checkout."""
+    account = pwd.getpwuid(os.geteuid()).pw_name if _has_name(os.geteuid()) else ""
+    return "/var/lib/restante" if account in ("root", SERVICE_ACCOUNT) else str(CHECKOUT / "var")
+
+
+def _has_name(uid: int) -> bool:
+    return any(entry.pw_uid == uid for entry in pwd.getpwall())
+
+
+def _absolute(path: str) -> str:
+    return path if path.startswith("/") else os.path.normpath(CHECKOUT / path)
+
+
+def _port(name: str, value: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,5}", value) or int(value) > 65535:
+        raise EnvironmentProblem(f"{name} is {value!r}: give a port number from 1 to 65535, or 0 for none.")
+    return int(value)
+
+
+def _host_and_port(name: str, value: str) -> tuple[str, int]:
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", value)
+    if not match or not 0 < int(match[3]) <= 65535:
+        raise EnvironmentProblem(f"{name} is {value!r}: write it as address:port, such as 127.0.0.1:8000.")
+    return match[1] or match[2], int(match[3])
+
+
+def _panel_url(value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        port_ok = parts.port is None or parts.port > 0
+    except ValueError:
+        port_ok = False
+    plain = parts.path in ("", "/") and not parts.query and not parts.fragment and not parts.username
+    if parts.scheme not in ("http", "https") or not parts.hostname or not port_ok or not plain:
+        raise EnvironmentProblem(
+            f"PANEL_URL is {value!r}: write it as https://panel.example.com, with a port if it is unusual."
+        )
+    return value.rstrip("/")
+
+
+def _redis_url(value: str) -> str:
+    if value and not value.startswith(("redis://", "rediss://", "unix://")):
+        raise EnvironmentProblem("REDIS_URL must begin with redis://, rediss:// or unix://.")
+    return value
+
+
+def _mail_host(value: str) -> str:
+    name = value.strip().rstrip(".").lower()
+    if name.isascii():
+        return name
+    try:
+        return name.encode("idna").decode("ascii")
+    except UnicodeError as err:
+        raise EnvironmentProblem(f"MAIL_HOST is {value!r}, which is not a host name.") from err
+
+
+def _addresses(name: str, value: str) -> tuple[str, ...]:
+    found = tuple(value.replace(",", " ").split())
+    for address in found:
+        try:
+            ipaddress.ip_network(address) if name == "TRUSTED_PROXIES" else ipaddress.ip_address(address)
+        except ValueError as err:
+            raise EnvironmentProblem(f"{name} holds {address!r}, which is not an IP address.") from err
+    return found

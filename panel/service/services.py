@@ -1,0 +1,60 @@
+"""Writes: the certificate, and the mail service's start, stop and reload."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+
+from mailbackend.supervisor.control import Status, ask
+from panel.core import mail
+from panel.service.certificates import IssuedFiles, ensure_certificate, read_certificate, renewal_due
+
+COMMANDS = ("status", "reload", "restart", "stop", "start")
+
+
+def issued_files() -> IssuedFiles:
+    """Return where the private authority's files lie."""
+    return IssuedFiles(settings.DATA_DIR.tls)
+
+
+def renew_certificate(now: datetime) -> dict[str, Any]:
+    """Renew the mail certificate at two thirds of its life, and have the mail service read it.
+
+    The host's own certificate is renewed by whoever issued it: it is only read again here.
+
+    Returns:
+        whether it was renewed, and until when it is valid.
+
+    Raises:
+        OSError, ValueError: if it can be neither read nor written.
+        SupervisorDown, ControlRefused: if the mail service does not take it.
+    """
+    environment = settings.ENVIRONMENT
+    if environment.tls_certificate:
+        control("reload")
+        return {"renewed": False, "certificate": environment.tls_certificate}
+    renewed = ensure_certificate(issued_files(), environment.mail_host, now)
+    if renewed:
+        control("reload")
+    certificate = read_certificate(issued_files().certificate)
+    return {
+        "renewed": renewed,
+        "expires": certificate.not_valid_after_utc.isoformat(),
+        "due": renewal_due(certificate, now),
+    }
+
+
+def control(command: str) -> Status:
+    """Ask the mail supervisor to do one of COMMANDS and return its state after it.
+
+    Reload and restart hand it the configuration first, as the settings are now.
+
+    Raises:
+        SupervisorDown: if it does not answer.
+        ControlRefused: with Dovecot's own words, if it cannot; nothing changed then.
+    """
+    if command in ("reload", "restart", "start"):
+        mail.write_mail_config()
+    return ask(settings.DATA_DIR.control_socket, command)

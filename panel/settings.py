@@ -1,0 +1,223 @@
+"""Django's settings, made from the environment (panel.environment) and nothing else."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from celery.schedules import crontab
+from csp.constants import NONE, SELF
+from django.utils.translation import gettext_lazy as _
+
+from panel.core.keys import read_or_make
+from panel.environment import CHECKOUT, EnvironmentProblem, read_environment
+
+ENVIRONMENT = read_environment()
+DATA_DIR = ENVIRONMENT.data_dir
+
+DEBUG = ENVIRONMENT.debug
+SECRET_KEY = ENVIRONMENT.secret_key or read_or_make(DATA_DIR.keys / "secret-key")
+
+# Who is answered. Any other Host gets 400, so nothing is ever built from a name that is not ours.
+_panel_host = urlsplit(ENVIRONMENT.panel_url).hostname or "localhost"
+ALLOWED_HOSTS = sorted({_panel_host, ENVIRONMENT.panel_host, "localhost", "127.0.0.1", "[::1]"})
+CSRF_TRUSTED_ORIGINS = [ENVIRONMENT.panel_url]
+_https = ENVIRONMENT.panel_url.startswith("https://")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SECURE_HSTS_SECONDS = 31536000 if _https else 0
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+        "base-uri": [NONE],
+    }
+}
+
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django_htmx",
+    "csp",
+    "panel.core",
+    "panel.accounts",
+    "panel.addresses",
+    "panel.service",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "panel.core.middleware.database_unavailable",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "panel.accounts.middleware.require_own_password",
+]
+ROOT_URLCONF = "panel.urls"
+WSGI_APPLICATION = "panel.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [CHECKOUT / "templates"],
+        "APP_DIRS": False,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "panel.core.context_processors.product",
+            ],
+            "builtins": ["django.templatetags.i18n", "panel.core.templatetags.sizes"],
+        },
+    }
+]
+
+
+def _database(url: str) -> dict[str, Any]:
+    """Return Django's description of the database that `url` names.
+
+    SQLite: write-ahead log and immediate transactions, because a transaction that reads first and writes
+    later fails with "database is locked" as soon as somebody else writes in between, however long it waits.
+    """
+    try:
+        config = dict(environ.Env.db_url_config(url)) if url else {"NAME": str(DATA_DIR.sqlite)}
+    except (ValueError, KeyError) as err:
+        raise EnvironmentProblem(
+            "DATABASE_URL is not one: write postgres://user:password@host:port/name."
+        ) from err
+    engine = config.setdefault("ENGINE", "django.db.backends.sqlite3")
+    if engine == "django.db.backends.sqlite3":
+        return config | {
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL;",
+            }
+        }
+    if engine == "django.db.backends.postgresql":
+        return config | {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+    raise EnvironmentProblem(
+        "DATABASE_URL must name a PostgreSQL (postgres://…) or SQLite (sqlite:///…) database."
+    )
+
+
+DATABASES = {"default": _database(ENVIRONMENT.database_url)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "sign_in"
+LOGIN_REDIRECT_URL = "home"
+LOGOUT_REDIRECT_URL = "sign_in"
+PASSWORD_HASHERS = ["panel.accounts.hashers.Argon2id"]
+# NIST SP 800-63B: eight characters at least, and none of those that everybody tries.
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("fr", _("French"))]
+LOCALE_PATHS = [CHECKOUT / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = ENVIRONMENT.time_zone
+
+STATIC_URL = "/static/"
+STATIC_ROOT = DATA_DIR.static
+STATICFILES_DIRS = [CHECKOUT / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+
+REDIS_URL = ENVIRONMENT.redis_url or f"unix://{DATA_DIR.redis_socket}"
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": REDIS_URL,
+        "KEY_PREFIX": "restante",
+        # Pages work without Redis: a cache that cannot be asked is an empty one.
+        "OPTIONS": {
+            "IGNORE_EXCEPTIONS": True,
+            "SOCKET_CONNECT_TIMEOUT": 1,
+            "SOCKET_TIMEOUT": 2,
+        },
+    }
+}
+SESSION_ENGINE = "django.contrib.sessions.backends.db"
+
+CELERY_BROKER_URL = REDIS_URL.replace("unix://", "redis+socket://", 1)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# Sending waits for nobody: a job is a row, and beat sends again what Redis did not take.
+CELERY_TASK_PUBLISH_RETRY = False
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 4 * 3600,
+    "socket_connect_timeout": 1,
+    "max_retries": 0,
+}
+CELERY_TASK_TIME_LIMIT = 2 * 3600
+CELERY_TASK_SOFT_TIME_LIMIT = CELERY_TASK_TIME_LIMIT - 60
+CELERY_TIMEZONE = TIME_ZONE
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BEAT_SCHEDULE = {
+    "send jobs again": {"task": "panel.core.tasks.send_due_jobs", "schedule": 5.0, "options": {"expires": 5}},
+    "worker seen": {"task": "panel.core.tasks.note_worker", "schedule": 10.0, "options": {"expires": 10}},
+    "check the mail folders": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["check_mail", {"repair": True}],
+        "schedule": crontab(hour=3, minute=17),
+        "options": {"expires": 3600},
+    },
+    "renew the certificate": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["renew_certificate"],
+        "schedule": crontab(hour=4, minute=23),
+        "options": {"expires": 3600},
+    },
+    "forget old jobs": {
+        "task": "panel.core.tasks.forget_old_jobs",
+        "schedule": crontab(hour=5, minute=7),
+        "options": {"expires": 3600},
+    },
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "INFO"},
+    # A Host that is not ours is answered 400; a scanner must not fill the log with traces of it.
+    "loggers": {"django.security.DisallowedHost": {"level": "CRITICAL"}},
+}
+
+# What Restante promises.
+PRODUCT_NAME = "Restante"
+DELETION_WINDOW = timedelta(days=14)
+DEFAULT_QUOTA_BYTES = 5 * 1024**3
+JOBS_KEPT = timedelta(days=90)

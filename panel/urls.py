@@ -1,0 +1,12 @@
+"""All URLs."""
+
+from django.urls import include, path
+
+urlpatterns = [
+    path("", include("panel.service.urls")),
+    path("", include("panel.accounts.urls")),
+    path("", include("panel.addresses.urls")),
+    path("", include("panel.core.urls")),
+]
+
+handler400 = "panel.core.error_pages.bad_request"
