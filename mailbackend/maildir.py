@@ -241,7 +241,8 @@ def _write_message(folder: Path, message: bytes, number: int) -> None:
     text = message.replace(b"\r\n", b"\n")
     virtual_size = len(text) + text.count(b"\n")
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
-    host = re.sub(r"[^A-Za-z0-9.-]", "", socket.gethostname()) or "localhost"
+    # The name is the message's UIDL, which has at most 70 characters (RFC 1939 section 7).
+    host = re.sub(r"[^A-Za-z0-9.-]", "", socket.gethostname())[:16] or "localhost"
     unique = f"{seconds}.M{nanoseconds // 1000}P{os.getpid()}Q{number}.{host}"
     _write(folder / f"{unique},S={len(text)},W={virtual_size}", text)
 

@@ -1,0 +1,1 @@
+"""Dovecot: its configuration, its queries, its API."""

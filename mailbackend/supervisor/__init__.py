@@ -1,0 +1,1 @@
+"""The one process that launches Dovecot and keeps it running. No Django in here: it may run as root."""

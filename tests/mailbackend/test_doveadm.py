@@ -1,0 +1,229 @@
+"""The client of doveadm's API: what it sends, what it makes of answers, and a real Dovecot."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import imaplib
+import json
+import shutil
+import socket
+import socketserver
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from mailbackend.dovecot.doveadm import (
+    Answer,
+    Command,
+    Doveadm,
+    DoveadmError,
+    MailServiceDown,
+    Quota,
+    UnknownMailbox,
+    read_quota,
+)
+from tests.mailbackend.dovecot_stand import ADDRESS, API_KEY, PASSWORD, Stand, make_stand, supervised
+
+QUOTA_ROWS = [
+    {"root": "User quota", "type": "STORAGE", "value": "3", "limit": "98", "percent": "3"},
+    {"root": "User quota", "type": "MESSAGE", "value": "2", "limit": "-", "percent": "0"},
+]
+
+
+@contextmanager
+def fake_api(status: int, body: bytes, seen: list[tuple[str, object]] | None = None) -> Iterator[Path]:
+    """Answer every request the same, over a unix socket."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            sent = self.rfile.read(int(self.headers["Content-Length"]))
+            if seen is not None:
+                seen.append((self.headers["Authorization"], json.loads(sent)))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+        def address_string(self) -> str:
+            return "unix"
+
+    folder = Path(tempfile.mkdtemp(prefix="r", dir="/tmp"))
+    server = socketserver.ThreadingUnixStreamServer(str(folder / "http"), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield folder / "http"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        shutil.rmtree(folder)
+
+
+def test_sends_key_and_commands() -> None:
+    seen: list[tuple[str, object]] = []
+    with fake_api(200, b'[["doveadmResponse",[{"result":"a"}],"t0"]]', seen) as path:
+        assert Doveadm(path, API_KEY).kick(ADDRESS) is True
+    key = base64.b64encode(API_KEY.encode()).decode()
+    assert seen == [(f"X-Dovecot-API {key}", [["kick", {"mask": [ADDRESS]}, "t0"]])]
+
+
+def test_answers_come_back_in_order() -> None:
+    body = b'[["doveadmResponse",[],"t1"],["error",{"type":"exitCode","exitCode":67},"t0"]]'
+    with fake_api(200, body) as path:
+        answers = Doveadm(path, API_KEY).batch([Command("quotaGet", {"user": ADDRESS}), Command("who")])
+    assert answers == [Answer(exit_code=67, error="exitCode"), Answer()]
+
+
+def test_no_session_is_no_error() -> None:
+    with fake_api(200, b'[["error",{"type":"exitCode","exitCode":68},"t0"]]') as path:
+        assert Doveadm(path, API_KEY).kick(ADDRESS) is False
+
+
+def test_unknown_mailbox() -> None:
+    with (
+        fake_api(200, b'[["error",{"type":"exitCode","exitCode":67},"t0"]]') as path,
+        pytest.raises(UnknownMailbox, match=ADDRESS),
+    ):
+        Doveadm(path, API_KEY).quota(ADDRESS)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "message"),
+    [
+        (401, b"", "API key"),
+        (400, b"", "HTTP 400"),
+        (200, b"not json", "understood"),
+        (200, b"[]", "understood"),
+        (200, b'{"a": 1}', "understood"),
+        (200, b'[["doveadmResponse", [1], "t0"]]', "understood"),
+        (200, b'[["error",{"type":"unAuthorized","exitCode":0},"t0"]]', "unAuthorized"),
+        (200, b'[["doveadmResponse", [{"username": "a"}], "t0"]]', "understood"),
+    ],
+)
+def test_bad_answers_are_told(status: int, body: bytes, message: str) -> None:
+    with fake_api(status, body) as path, pytest.raises(DoveadmError, match=message):
+        Doveadm(path, API_KEY).who()
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    with pytest.raises(MailServiceDown) as caught:
+        Doveadm(tmp_path / "http", API_KEY).who()
+    assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_the_key_is_not_shown() -> None:
+    assert API_KEY not in repr(Doveadm(Path("/x"), API_KEY))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        Command("fsGet", {"path": "/etc/shadow"}),
+        Command("reload"),
+        Command("who", {"mask": ["a\nb"]}),
+        Command("who", {"mask": ["a\0b"]}),
+        Command("who", {"m ask": "a"}),
+        Command("who", {"mask": [1]}),  # type: ignore[list-item]  # what the check is for
+        Command("who", {"mask": "x" * 1001}),
+    ],
+)
+def test_nothing_malformed_is_sent(tmp_path: Path, command: Command) -> None:
+    with pytest.raises(ValueError):
+        Doveadm(tmp_path / "nobody", API_KEY).batch([command])
+
+
+@pytest.mark.parametrize(
+    "address", ["*", "*@example.test", "ann", "", "Ann@Example.test", "a?b@example.test", "a b@c.d"]
+)
+def test_a_mask_is_not_an_address(tmp_path: Path, address: str) -> None:
+    with pytest.raises(ValueError):
+        Doveadm(tmp_path / "nobody", API_KEY).kick(address)
+
+
+def test_batch_is_bounded(tmp_path: Path) -> None:
+    assert Doveadm(tmp_path / "nobody", API_KEY).batch([]) == []
+    with pytest.raises(ValueError, match="1000"):
+        Doveadm(tmp_path / "nobody", API_KEY).batch([Command("who")] * 1001)
+
+
+def test_quota_is_in_bytes() -> None:
+    assert read_quota(QUOTA_ROWS) == Quota(used_bytes=3072, limit_bytes=98 * 1024, messages=2)
+    with pytest.raises(DoveadmError):
+        read_quota(QUOTA_ROWS[:1])
+
+
+@pytest.fixture(scope="module")
+def live() -> Iterator[Stand]:
+    with make_stand() as stand, supervised(stand) as supervisor:
+        supervisor.wait_until("RUNNING")
+        yield stand
+
+
+@pytest.mark.live
+def test_who_and_kick(live: Stand) -> None:
+    api = Doveadm(live.data.doveadm_socket, API_KEY)
+    assert api.who() == []
+    assert api.kick(ADDRESS) is False
+    client = imaplib.IMAP4_SSL("localhost", live.config.ports.imaps, ssl_context=live.trust())
+    client.login(ADDRESS, PASSWORD)
+    sessions = api.who()
+    assert [(s.address, s.protocol, s.connections, s.remote_ips) for s in sessions] == [
+        (ADDRESS, "imap", 1, ("127.0.0.1",))
+    ]
+    assert api.kick(ADDRESS) is True
+    with pytest.raises(imaplib.IMAP4.abort):
+        client.noop()
+
+
+@pytest.mark.live
+def test_quota_of_a_real_mailbox(live: Stand) -> None:
+    api = Doveadm(live.data.doveadm_socket, API_KEY)
+    assert api.quota(ADDRESS).limit_bytes is None
+    assert api.quota("ben@example.test") == Quota(used_bytes=0, limit_bytes=98 * 1024, messages=0)
+    with pytest.raises(UnknownMailbox):
+        api.quota("nobody@example.test")
+
+
+@pytest.mark.live
+def test_a_wrong_key_is_refused(live: Stand) -> None:
+    with pytest.raises(DoveadmError, match="API key"):
+        Doveadm(live.data.doveadm_socket, "wrong" * 8).who()
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["fsGet", {"fsDriver": "posix", "fsArgs": "", "path": "/etc/passwd"}, "t0"],
+        ["fsPut", {"fsDriver": "posix", "fsArgs": "", "inputPath": "/etc/passwd", "path": "/tmp/rx"}, "t0"],
+        ["expunge", {"user": ADDRESS, "query": ["mailbox", "INBOX", "all"]}, "t0"],
+        ["stop", {}, "t0"],
+        ["reload", {}, "t0"],
+    ],
+)
+def test_dovecot_itself_refuses_all_other_commands(live: Stand, command: list[object]) -> None:
+    answer = raw_post(live, json.dumps([command]))
+    assert answer == [["error", {"type": "unAuthorized", "exitCode": 0}, "t0"]]
+
+
+def raw_post(stand: Stand, body: str) -> object:
+    """Send what the client would not."""
+    connection = http.client.HTTPConnection("localhost")
+    connection.sock = socket.socket(socket.AF_UNIX)
+    connection.sock.connect(str(stand.data.doveadm_socket))
+    key = base64.b64encode(API_KEY.encode()).decode()
+    headers = {"Authorization": f"X-Dovecot-API {key}", "Content-Type": "application/json"}
+    connection.request("POST", "/doveadm/v1", body, headers)
+    answer = json.loads(connection.getresponse().read())
+    connection.close()
+    return answer

@@ -1,0 +1,593 @@
+"""The supervisor with a real Dovecot: what it serves, what it survives, and what it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import imaplib
+import os
+import poplib
+import signal
+import smtplib
+import socket
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mailbackend.config import Ports
+from mailbackend.dovecot.doveadm import Doveadm
+from mailbackend.dovecot.render import Identity, render
+from mailbackend.supervisor import generations, process
+from mailbackend.supervisor.control import ControlRefused, Status, ask
+from mailbackend.supervisor.service import FIRST_PAUSE, LONGEST_PAUSE, MailService, Setup, next_pause
+from tests.mailbackend.dovecot_stand import (
+    ADDRESS,
+    API_KEY,
+    CHECKOUT,
+    PASSWORD,
+    PATIENCE,
+    Stand,
+    Supervisor,
+    free_ports,
+    make_stand,
+    supervised,
+    supervisor_command,
+    write_certificate,
+)
+
+pytestmark = pytest.mark.live
+
+MESSAGE = b"From: bea@example.test\r\nTo: ann@example.test\r\nSubject: Hello\r\n\r\nGood morning.\r\n"
+
+
+@pytest.fixture
+def stand() -> Iterator[Stand]:
+    with make_stand() as made:
+        yield made
+
+
+@pytest.fixture
+def running(stand: Stand) -> Iterator[Supervisor]:
+    with supervised(stand) as supervisor:
+        supervisor.wait_until("RUNNING")
+        yield supervisor
+
+
+def imap(stand: Stand, address: str = ADDRESS, password: str = PASSWORD) -> imaplib.IMAP4_SSL:
+    client = imaplib.IMAP4_SSL("localhost", stand.config.ports.imaps, ssl_context=stand.trust())
+    client.login(address, password)
+    return client
+
+
+def pop(stand: Stand, address: str = ADDRESS) -> poplib.POP3_SSL:
+    client = poplib.POP3_SSL("localhost", stand.config.ports.pop3s, context=stand.trust())
+    client.user(address)
+    client.pass_(PASSWORD)
+    return client
+
+
+def deliver(stand: Stand, address: str) -> None:
+    with smtplib.LMTP(str(stand.data.lmtp_socket)) as client:
+        client.sendmail("bea@example.test", [address], MESSAGE)
+
+
+# --- what is served
+
+
+def test_arrives_and_is_read_over_imap_and_pop(running: Supervisor) -> None:
+    stand = running.stand
+    deliver(stand, "ann+shop@example.test")
+    client = imap(stand)
+    assert client.select("INBOX") == ("OK", [b"1"])
+    listed = b"\n".join(line for line in client.list()[1] if isinstance(line, bytes))
+    for role in (b"\\Sent", b"\\Drafts", b"\\Junk", b"\\Trash", b"\\Archive"):
+        assert role in listed
+    client.store("1", "+FLAGS", "\\Flagged")
+    client.logout()
+    reader = pop(stand)
+    assert reader.stat()[0] == 1
+    assert b"Good morning." in b"\n".join(reader.retr(1)[1])
+    reader.dele(1)
+    reader.quit()
+    assert pop(stand).stat()[0] == 0
+    client = imap(stand)
+    client.select("INBOX")
+    flags = client.fetch("1", "(FLAGS)")[1][0]
+    assert isinstance(flags, bytes)
+    assert b"\\Flagged" in flags
+    assert b"$PopMain" in flags
+    assert b"\\Seen" not in flags
+
+
+def test_pop_deletes_for_good_where_the_mailbox_says_so(running: Supervisor) -> None:
+    deliver(running.stand, "ends@example.test")
+    reader = pop(running.stand, "ends@example.test")
+    reader.dele(1)
+    reader.quit()
+    assert imap(running.stand, "ends@example.test").select("INBOX") == ("OK", [b"0"])
+
+
+def test_over_quota_is_refused_over_lmtp_and_imap(running: Supervisor) -> None:
+    stand = running.stand
+    big = MESSAGE + b"x" * 120_000
+    with smtplib.LMTP(str(stand.data.lmtp_socket)) as client, pytest.raises(smtplib.SMTPException) as caught:
+        client.sendmail("bea@example.test", ["ben@example.test"], big)
+    assert "552" in str(caught.value) or "5.2.2" in str(caught.value)
+    answer = imap(stand, "ben@example.test").append("INBOX", "", "", big)
+    assert answer[0] == "NO"
+    assert b"OVERQUOTA" in answer[1][0]
+
+
+@pytest.mark.parametrize(
+    ("address", "words"), [("off@example.test", "suspended"), ("ann@example.test", "failed")]
+)
+def test_who_may_not_is_told_why(running: Supervisor, address: str, words: str) -> None:
+    with pytest.raises(imaplib.IMAP4.error, match=words):
+        imap(running.stand, address, PASSWORD if address.startswith("off") else "wrong")
+
+
+def test_pop_switched_off(running: Supervisor) -> None:
+    imap(running.stand, "nopop@example.test").logout()
+    with pytest.raises(poplib.error_proto, match="POP is switched off"):
+        pop(running.stand, "nopop@example.test")
+
+
+def test_a_changed_password_works_at_once(running: Supervisor) -> None:
+    stand = running.stand
+    imap(stand).logout()
+    with sqlite3.connect(stand.data.sqlite) as database:
+        database.execute(
+            "UPDATE mail_login SET active = 0, reason = 'suspended' WHERE address = ?", (ADDRESS,)
+        )
+    database.close()
+    with pytest.raises(imaplib.IMAP4.error, match="suspended"):
+        imap(stand)
+
+
+@pytest.mark.parametrize("service", ["imap", "pop3"])
+def test_no_password_in_clear_from_another_machine(running: Supervisor, service: str) -> None:
+    ports = running.stand.config.ports
+    # Two ends of one address count as safe, so this comes from another one.
+    source = ("127.0.0.2", 0)
+    port = ports.imap if service == "imap" else ports.pop3
+    login = b"a LOGIN ann@example.test x\r\n" if service == "imap" else b"USER ann@example.test\r\n"
+    with socket.create_connection(("127.0.0.1", port), PATIENCE, source_address=source) as connection:
+        stream = connection.makefile("rb")
+        greeting = stream.readline()
+        connection.sendall(login)
+        answer = stream.readline()
+        while answer.startswith(b"*"):
+            answer = stream.readline()
+    if service == "imap":
+        assert b"LOGINDISABLED" in greeting
+        assert answer.startswith(b"a NO")
+    else:
+        assert answer.startswith(b"-ERR")
+
+
+def test_secrets_are_not_readable_by_others(running: Supervisor) -> None:
+    data = running.stand.data
+    assert data.configurations.stat().st_mode & 0o077 == 0
+    generation = data.configurations / "1"
+    assert generation.stat().st_mode & 0o077 == 0
+    assert all(path.stat().st_mode & 0o077 == 0 for path in generation.iterdir())
+    for path in (data.control_socket, data.lmtp_socket, data.doveadm_socket):
+        assert path.stat().st_mode & 0o077 == 0
+        assert path.stat().st_uid == running.stand.owner[0]
+
+
+def test_the_mail_belongs_to_the_account(running: Supervisor) -> None:
+    deliver(running.stand, ADDRESS)
+    found = list((running.stand.data.mail / "example.test/ann-1/Maildir/new").iterdir())
+    assert [path.stat().st_uid for path in found] == [running.stand.owner[0]]
+
+
+# --- what it survives
+
+
+def test_a_killed_dovecot_comes_back_and_its_sessions_end(running: Supervisor) -> None:
+    client = imap(running.stand)
+    old = ask(running.socket, "status").pid
+    assert old
+    os.kill(old, signal.SIGKILL)
+    status = running.wait_for(lambda now: now.state == "RUNNING" and now.pid != old)
+    assert status.restarts == 1
+    assert status.last_exit == "ended by SIGKILL"
+    assert process.session_members(old) == []
+    with pytest.raises(imaplib.IMAP4.abort):
+        client.noop()
+    imap(running.stand).logout()
+
+
+def test_the_next_supervisor_takes_over_from_a_killed_one(stand: Stand) -> None:
+    first = Supervisor(stand)
+    old = first.wait_until("RUNNING").pid
+    assert old
+    client = imap(stand)
+    first.process.kill()
+    first.process.wait()
+    first.end()
+    with supervised(stand) as second:
+        assert second.wait_until("RUNNING").pid != old
+        assert process.session_members(old) == []
+        with pytest.raises(imaplib.IMAP4.abort):
+            client.noop()
+        imap(stand).logout()
+
+
+def test_a_master_pid_of_somebody_else_is_no_obstacle(stand: Stand) -> None:
+    stand.data.base_dir.mkdir(parents=True)
+    (stand.data.base_dir / "master.pid").write_text(f"{os.getpid()}\n")
+    with supervised(stand) as supervisor:
+        supervisor.wait_until("RUNNING")
+
+
+def test_ends_with_all_its_children(stand: Stand) -> None:
+    supervisor = Supervisor(stand)
+    pid = supervisor.wait_until("RUNNING").pid
+    assert pid
+    client = imap(stand)
+    assert supervisor.end() == 0
+    assert process.session_members(pid) == []
+    assert not stand.data.control_socket.exists()
+    with pytest.raises(imaplib.IMAP4.abort):
+        client.noop()
+
+
+def test_the_end_of_a_session_is_logged_when_it_is_stopped(stand: Stand) -> None:
+    with supervised(stand) as supervisor:
+        supervisor.wait_until("RUNNING")
+        client = imap(stand)
+        ask(supervisor.socket, "stop")
+    client.shutdown()
+    assert " Disconnected: " in process.event_log(stand.data).read_text()
+
+
+def test_garbage_on_the_control_socket(running: Supervisor) -> None:
+    pid = ask(running.socket, "status").pid
+    for sent in (b"\0" * 5000, b"{}\n", b'{"command": "rm"}\n', b"\n", b"[" * 1000 + b"\n"):
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(running.socket))
+            connection.sendall(sent)
+    assert ask(running.socket, "status").pid == pid
+
+
+# --- commands
+
+
+def test_stop_start_restart(running: Supervisor) -> None:
+    first = ask(running.socket, "status")
+    stopped = ask(running.socket, "stop")
+    assert (stopped.state, stopped.pid, stopped.since) == ("STOPPED", None, None)
+    assert ask(running.socket, "stop").state == "STOPPED"
+    with pytest.raises(ControlRefused, match="is stopped: start it"):
+        ask(running.socket, "reload")
+    started = ask(running.socket, "start")
+    assert started.state == "RUNNING"
+    assert started.pid != first.pid
+    assert ask(running.socket, "start").pid == started.pid
+    again = ask(running.socket, "restart")
+    assert again.pid != started.pid
+    assert again.restarts == 0
+
+
+def test_a_stop_does_not_outlive_the_supervisor(stand: Stand) -> None:
+    with supervised(stand) as first:
+        first.wait_until("RUNNING")
+        ask(first.socket, "stop")
+    with supervised(stand) as second:
+        second.wait_until("RUNNING")
+
+
+def test_reload_keeps_sessions_and_serves_the_new_certificate(running: Supervisor) -> None:
+    stand = running.stand
+    client = imap(stand)
+    pid = ask(running.socket, "status").pid
+    write_certificate(Path(stand.config.certificate), Path(stand.config.private_key))
+    status = ask(running.socket, "reload")
+    assert (status.pid, status.error) == (pid, None)
+    assert client.noop()[0] == "OK"
+    imap(stand).logout()
+
+
+def test_reload_takes_new_ports_and_key(running: Supervisor) -> None:
+    stand = running.stand
+    changed = replace(stand.config, ports=Ports(*free_ports(4)), api_key="n" * 43)
+    stand.write_config(ports=changed.ports, api_key=changed.api_key)
+    ask(running.socket, "reload")
+    imap(replace(stand, config=changed)).logout()
+    assert Doveadm(stand.data.doveadm_socket, "n" * 43).who() == []
+    with pytest.raises(ConnectionRefusedError):
+        imap(stand)
+
+
+def test_hang_up_reloads(running: Supervisor) -> None:
+    running.stand.write_config(mail_host="mx.example.test")
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_for(lambda _: (running.stand.data.configurations / "current").readlink().name == "2")
+    imap(running.stand).logout()
+
+
+@pytest.mark.parametrize("command", ["reload", "restart"])
+def test_a_bad_configuration_leaves_the_running_one_alone(running: Supervisor, command: str) -> None:
+    stand = running.stand
+    client = imap(stand)
+    pid = ask(running.socket, "status").pid
+    write_certificate(stand.data.tls / "other.pem", stand.data.tls / "other.key")
+    stand.write_config(certificate=str(stand.data.tls / "other.pem"))
+    if os.geteuid() == 0:
+        os.chown(stand.data.tls / "other.pem", *stand.owner)
+    with pytest.raises(ControlRefused, match="does not belong to the key") as caught:
+        ask(running.socket, command)
+    assert caught.value.status is not None
+    assert (caught.value.status.state, caught.value.status.pid) == ("RUNNING", pid)
+    assert client.noop()[0] == "OK"
+    stand.write_config()
+    assert ask(running.socket, "reload").error is None
+
+
+def test_reload_onto_a_taken_port_changes_nothing(running: Supervisor) -> None:
+    stand = running.stand
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        stand.write_config(ports=replace(stand.config.ports, imaps=port))
+        with pytest.raises(ControlRefused, match=f"Port {port} of 127.0.0.1 is taken.*IMAPS_PORT"):
+            ask(running.socket, "reload")
+    imap(stand).logout()
+
+
+# --- what keeps it from starting
+
+
+def test_a_second_one_is_refused(running: Supervisor) -> None:
+    run = subprocess.run(
+        supervisor_command(running.stand), capture_output=True, check=False, cwd=CHECKOUT, text=True
+    )
+    assert run.returncode == 3
+    assert run.stderr.count("\n") == 1
+    assert "Another mail supervisor runs" in run.stderr
+    imap(running.stand).logout()
+
+
+def test_waits_for_the_panel(stand: Stand) -> None:
+    stand.data.mail_config.unlink()
+    with supervised(stand) as supervisor:
+        assert "has not written" in str(supervisor.wait_until("FATAL").error)
+        stand.write_config()
+        assert supervisor.wait_until("RUNNING").error is None
+
+
+@pytest.mark.parametrize("command", ["start", "reload", "restart"])
+def test_nothing_starts_without_the_marker(stand: Stand, command: str) -> None:
+    marker = stand.data.mail / generations.MARKER
+    content = marker.read_text()
+    marker.unlink()
+    with supervised(stand) as supervisor:
+        assert "mount the disk" in str(supervisor.wait_until("FATAL").error)
+        with pytest.raises(ControlRefused, match="mount the disk"):
+            ask(supervisor.socket, command)
+        assert not (stand.data.base_dir / "master.pid").exists()
+        marker.write_text(content)
+        assert ask(supervisor.socket, command).state == "RUNNING"
+
+
+def test_a_good_configuration_of_before_does_not_make_up_for_the_marker(stand: Stand) -> None:
+    with supervised(stand) as first:
+        first.wait_until("RUNNING")
+    stand.write_config(mail_root_id="f" * 32)
+    with supervised(stand) as second:
+        assert "another mail root" in str(second.wait_until("FATAL").error)
+
+
+def test_fatal_heals_by_itself(stand: Stand) -> None:
+    marker = stand.data.mail / generations.MARKER
+    kept = marker.rename(stand.data.mail / "elsewhere")
+    with supervised(stand) as supervisor:
+        supervisor.wait_until("FATAL")
+        kept.rename(marker)
+        assert supervisor.wait_until("RUNNING").error is None
+
+
+def test_a_taken_port_is_named_and_tried_again(stand: Stand) -> None:
+    with socket.create_server(("127.0.0.1", stand.config.ports.pop3s)), supervised(stand) as supervisor:
+        error = supervisor.wait_until("BACKOFF").error
+        assert f"Port {stand.config.ports.pop3s} of 127.0.0.1 is taken" in str(error)
+        assert "POP3S_PORT" in str(error)
+        assert ask(supervisor.socket, "stop").state == "STOPPED"
+    with supervised(stand) as supervisor:
+        supervisor.wait_until("RUNNING")
+
+
+def test_at_start_the_last_good_configuration_makes_up_for_a_bad_one(stand: Stand) -> None:
+    with supervised(stand) as first:
+        first.wait_until("RUNNING")
+    stand.data.mail_config.write_text("{")
+    with supervised(stand) as second:
+        status = second.wait_until("RUNNING")
+        assert "last good configuration is in use" in str(status.error)
+        assert "not JSON" in str(status.error)
+        imap(stand).logout()
+        stand.write_config()
+        assert ask(second.socket, "reload").error is None
+
+
+def test_dovecot_missing(stand: Stand) -> None:
+    with supervised(stand, DOVECOT_BIN="/nowhere/dovecot") as supervisor:
+        error = supervisor.wait_until("FATAL").error
+        assert "apt-get install dovecot-core dovecot-imapd dovecot-pop3d dovecot-lmtpd" in str(error)
+
+
+def test_dovecot_too_old(stand: Stand) -> None:
+    folder = stand.data.root / "bin"
+    folder.mkdir()
+    for name in ("dovecot", "doveconf"):
+        (folder / name).write_text('#!/bin/sh\necho "2.2.36 (abc)"\n')
+        (folder / name).chmod(0o755)
+    with supervised(stand, DOVECOT_BIN=str(folder / "dovecot")) as supervisor:
+        status = supervisor.wait_until("FATAL")
+        assert "2.2.36 is too old: install 2.3.13" in str(status.error)
+        assert status.version == "2.2.36"
+
+
+def test_a_dovecot_that_ends_at_once_is_tried_again_and_its_words_passed_on(stand: Stand) -> None:
+    folder = stand.data.root / "bin"
+    folder.mkdir()
+    (folder / "dovecot").write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo 2.3.21 && exit\necho "Fatal: the moon is full" >&2\nexit 89\n'
+    )
+    (folder / "doveconf").write_text("#!/bin/sh\nexit 0\n")
+    for path in folder.iterdir():
+        path.chmod(0o755)
+    with supervised(stand, DOVECOT_BIN=str(folder / "dovecot")) as supervisor:
+        error = supervisor.wait_until("BACKOFF").error
+        assert "exit code 89" in str(error)
+        assert "the moon is full" in str(error)
+
+
+def test_a_configuration_that_fails_only_at_launch_gives_way_to_the_last_good_one(stand: Stand) -> None:
+    folder = stand.data.root / "bin"
+    folder.mkdir()
+    program = process.find_programs("", as_root=False).dovecot
+    (folder / "dovecot").write_text(
+        f'#!/bin/sh\ngrep -qs mx.broken "$3" && echo "Fatal: broken" >&2 && exit 89\nexec {program} "$@"\n'
+    )
+    (folder / "dovecot").chmod(0o755)
+    with supervised(stand, DOVECOT_BIN=str(folder / "dovecot")) as supervisor:
+        supervisor.wait_until("RUNNING")
+        ask(supervisor.socket, "stop")
+        stand.write_config(mail_host="mx.broken")
+        status = ask(supervisor.socket, "start")
+        assert status.state == "RUNNING"
+        assert "last good configuration is in use" in str(status.error)
+        assert "Fatal: broken" in str(status.error)
+        imap(stand).logout()
+
+
+def test_a_configuration_that_dovecot_does_not_take_is_taken_back(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> dict[str, str]:
+        return {"dovecot.conf": render(*arguments)["dovecot.conf"] + "no_such_setting = yes\n"}
+
+    async def story() -> tuple[str | None, Status, Status]:
+        service = MailService(setup)
+        task = asyncio.create_task(service.run())
+        while service.status().state != "RUNNING":
+            await asyncio.sleep(0.05)
+        before = service.status()
+        monkeypatch.setattr(generations, "render", broken)
+        monkeypatch.setattr(generations, "validate", lambda *_: None)
+        refusal, after = await service.handle("reload")
+        await asyncio.to_thread(lambda: imap(stand).logout())
+        service.quit()
+        await task
+        return refusal, before, after
+
+    as_root = os.geteuid() == 0
+    stand.data.configurations.mkdir(parents=True, mode=0o700)
+    stand.data.events.mkdir()
+    setup = Setup(stand.data, Identity(stand.account, stand.group, as_root), stand.owner, "", os.environ)
+    refusal, before, after = asyncio.run(story())
+    assert "no_such_setting" in str(refusal)
+    assert (after.state, after.pid) == ("RUNNING", before.pid)
+    assert "not in use" in str(after.error)
+    assert (stand.data.configurations / "current").readlink().name == "1"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data-dir", "relative"], "absolute path"),
+        (["--data-dir", "/tmp/" + "x" * 100], "shorter path"),
+        (["--data-dir", "/nowhere/at/all"], "is not a folder"),
+    ],
+)
+def test_a_data_dir_that_cannot_be(stand: Stand, arguments: list[str], message: str) -> None:
+    command = supervisor_command(stand)
+    command[command.index("--data-dir") : command.index("--data-dir") + 2] = arguments
+    run = subprocess.run(command, capture_output=True, check=False, cwd=CHECKOUT, text=True)
+    assert run.returncode == 2
+    assert message in run.stderr
+    assert run.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="about what only root does")
+class TestAsRoot:
+    """What the root process must not fall for."""
+
+    def refusal(self, stand: Stand) -> str:
+        run = subprocess.run(
+            supervisor_command(stand), capture_output=True, check=False, cwd=CHECKOUT, text=True
+        )
+        assert run.returncode == 2
+        return run.stderr
+
+    def test_needs_an_account(self, stand: Stand) -> None:
+        command = supervisor_command(stand)[:-2]
+        run = subprocess.run(command, capture_output=True, check=False, cwd=CHECKOUT, text=True)
+        assert run.returncode == 2
+        assert "--account" in run.stderr
+
+    def test_the_mail_is_not_root_s(self, stand: Stand) -> None:
+        assert "cannot belong to root" in self.refusal(replace(stand, account="root"))
+
+    def test_an_account_that_is_not_there(self, stand: Stand) -> None:
+        assert "no account 'nobody-there'" in self.refusal(replace(stand, account="nobody-there"))
+
+    def test_a_data_dir_that_the_account_could_rearrange(self, stand: Stand) -> None:
+        os.chown(stand.data.root, *stand.owner)
+        assert "can be changed by others than root" in self.refusal(stand)
+
+    def test_a_data_dir_that_dovecot_s_users_cannot_pass(self, stand: Stand) -> None:
+        stand.data.root.chmod(0o750)
+        assert "chmod o+x" in self.refusal(stand)
+
+    def test_a_folder_that_the_account_made(self, stand: Stand) -> None:
+        stand.data.dovecot.mkdir()
+        os.chown(stand.data.dovecot, *stand.owner)
+        assert "belongs to somebody else" in self.refusal(stand)
+
+    def test_a_link_in_place_of_a_folder(self, stand: Stand) -> None:
+        stand.data.events.symlink_to("/etc")
+        assert self.refusal(stand)
+        assert Path("/etc").stat().st_mode & 0o777 == 0o755
+
+    def test_a_dovecot_that_others_can_change(self, stand: Stand) -> None:
+        program = stand.data.run / "dovecot"
+        program.write_text("#!/bin/sh\n")
+        program.chmod(0o755)
+        with supervised(stand, DOVECOT_BIN=str(program)) as supervisor:
+            assert "can be changed by others" in str(supervisor.wait_until("FATAL").error)
+
+    def test_its_own_folders_are_root_s_and_the_log_is_readable(self, running: Supervisor) -> None:
+        data = running.stand.data
+        for folder in (data.dovecot, data.configurations, data.events, data.base_dir):
+            assert folder.stat().st_uid == 0
+        log = process.event_log(data).stat()
+        assert (log.st_uid, log.st_gid, log.st_mode & 0o777) == (0, running.stand.owner[1], 0o640)
+
+    def test_dovecot_s_processes_are_several_users(self, running: Supervisor) -> None:
+        imap(running.stand)
+        pid = ask(running.socket, "status").pid
+        assert pid
+        owners = {Path(f"/proc/{member}").owner() for member in process.session_members(pid)}
+        assert {"root", "dovecot", "dovenull", running.stand.account} <= owners
+
+
+def test_pauses_grow_to_a_ceiling() -> None:
+    pauses = [FIRST_PAUSE]
+    while pauses[-1] < LONGEST_PAUSE:
+        pauses.append(next_pause(pauses[-1]))
+    assert pauses == [0.5, 1, 2, 4, 8, 16, 30]
+    assert next_pause(LONGEST_PAUSE) == LONGEST_PAUSE
+
+
+def test_the_key_of_the_api_is_in_no_command_line(running: Supervisor) -> None:
+    pid = ask(running.socket, "status").pid
+    assert pid
+    for member in process.session_members(pid):
+        assert API_KEY not in Path(f"/proc/{member}/cmdline").read_text()
