@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
@@ -14,19 +15,21 @@ class AddressesConfig(AppConfig):
     name = "panel.addresses"
 
     def ready(self) -> None:
-        """Watch migrations."""
+        """Watch migrations, and register the part's jobs in every process: each may start one."""
+        import panel.addresses.tasks  # noqa: F401  (importing it registers them)
+
         pre_migrate.connect(_before_migration, sender=self)
         post_migrate.connect(_after_migration, sender=self)
 
 
-def _before_migration(plan: list[Any], **_: Any) -> None:
+def _before_migration(plan: Sequence[Any] = (), **_: Any) -> None:
     from panel.addresses.views_for_dovecot import drop_views
 
     if plan:
         drop_views()
 
 
-def _after_migration(plan: list[Any], **_: Any) -> None:
+def _after_migration(plan: Sequence[Any] = (), **_: Any) -> None:
     from panel.addresses.views_for_dovecot import create_views, missing_views
 
     if (plan or missing_views()) and _tables_exist():

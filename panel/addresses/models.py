@@ -107,7 +107,9 @@ class Mailbox(models.Model):
     class Meta:
         ordering = ["address"]
         constraints = [
-            models.UniqueConstraint(fields=["address"], condition=Q(deleted_at=None), name="address_once"),
+            models.UniqueConstraint(
+                fields=["domain", "local_part"], condition=Q(deleted_at=None), name="address_once"
+            ),
         ]
         indexes = [models.Index(fields=["address"], name="mailbox_address")]
 

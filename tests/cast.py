@@ -1,0 +1,60 @@
+"""Who appears in the panel's tests: the host's admin, a customer's owner, and a stranger of another customer."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+
+from django.conf import settings
+
+from mailbackend import maildir
+from panel.accounts.models import Customer, User
+from panel.accounts.services import create_admin, create_customer
+from panel.addresses.models import Domain, Mailbox
+from panel.addresses.services import create_domain, create_mailbox
+from panel.core.models import Installation
+
+PASSWORD = "correct-horse-battery"
+
+
+@dataclass
+class Cast:
+    """The people, and what they have."""
+
+    admin: User
+    owner: User
+    stranger: User
+    customer: Customer
+    other_customer: Customer
+    domain: Domain
+    mailbox: Mailbox
+
+
+def make_cast() -> Cast:
+    """Create everybody."""
+    ensure_mail_root()
+    admin = create_admin(email="admin@host.test", password=PASSWORD)
+    customer = create_customer(name="Martin SA", owner_email="owner@martin.test", owner_password=PASSWORD)
+    other = create_customer(name="Other", owner_email="stranger@other.test", owner_password=PASSWORD)
+    domain = create_domain(name=f"d{secrets.token_hex(4)}.test", customer=customer)
+    return Cast(
+        admin=admin,
+        owner=customer.members.get(),
+        stranger=other.members.get(),
+        customer=customer,
+        other_customer=other,
+        domain=domain,
+        mailbox=create_mailbox(
+            domain=domain, local_part="anna", password=PASSWORD, display_name="Anna Martin"
+        ),
+    )
+
+
+def ensure_mail_root() -> None:
+    """Tie this run's mail root to the test's database."""
+    root = settings.DATA_DIR.mail
+    marker = maildir.read_marker(root)
+    if marker is None:
+        marker = secrets.token_hex(16)
+        maildir.create_mail_root(root, marker)
+    Installation.objects.get_or_create(id=1, defaults={"mail_root_id": marker})

@@ -1,0 +1,40 @@
+"""Fixtures that live and browser tests share: one stand for each xdist worker."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.environment import CLUSTER
+from tests.stand import Stand
+
+StandMaker = Callable[..., Stand]
+
+
+@pytest.fixture(scope="session")
+def make_stand(request: pytest.FixtureRequest) -> Iterator[StandMaker]:
+    """Make further stands, with settings of their own; all are removed at the end."""
+    made: list[Stand] = []
+
+    def make(**settings: str) -> Stand:
+        stand = Stand(
+            privileges=request.config.getoption("--privileges"),
+            cluster_url=os.environ.get(CLUSTER, ""),
+            settings=settings,
+        )
+        made.append(stand)
+        return stand
+
+    yield make
+    for stand in made:
+        stand.remove()
+
+
+@pytest.fixture(scope="session")
+def stand(make_stand: StandMaker) -> Stand:
+    """This worker's stand, running."""
+    running = make_stand()
+    running.start()
+    return running

@@ -1,0 +1,125 @@
+"""Rows, homes and logins are brought to agree, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from typing import Any
+
+import pytest
+from django.conf import settings
+
+from mailbackend import maildir
+from panel.addresses import services
+from panel.addresses.checkmail import check_mail
+from panel.addresses.models import Mailbox
+from panel.addresses.views_for_dovecot import drop_views, missing_views
+from panel.core.errors import Problem
+from tests.cast import PASSWORD, Cast
+
+
+def problems(cast: Cast, *, repair: bool) -> list[tuple[str, bool]]:
+    """Return what is said of the cast's domain: other tests leave homes in the same mail root."""
+    report = check_mail(repair=repair)
+    return [
+        (failure.problem, failure.mended)
+        for failure in report.failures
+        if cast.domain.name in failure.subject or failure.subject.startswith("mail_")
+    ]
+
+
+def test_all_is_well(cast: Cast) -> None:
+    report = check_mail(repair=False)
+    assert problems(cast, repair=False) == []
+    assert (report.mailboxes, report.messages) == (1, 1)
+    assert report.bytes == maildir.measure(settings.DATA_DIR.mail, cast.mailbox.home_path).used_bytes
+
+
+def test_creation_that_was_cut_off_before_its_home_is_completed(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PowerCut(BaseException):
+        pass
+
+    def cut(*_arguments: Any) -> None:
+        raise PowerCut
+
+    monkeypatch.setattr(maildir, "provision", cut)
+    with pytest.raises(PowerCut):
+        services.create_mailbox(domain=cast.domain, local_part="bob", password=PASSWORD)
+    monkeypatch.undo()
+    bob = Mailbox.objects.get(local_part="bob")
+    assert bob.state == Mailbox.State.CREATING
+    assert problems(cast, repair=False) == [("Its creation was cut off.", False)]
+    assert problems(cast, repair=True) == [("Its creation was cut off.", True)]
+    assert problems(cast, repair=False) == []
+    bob.refresh_from_db()
+    assert bob.state == Mailbox.State.ACTIVE
+
+
+def test_creation_that_was_cut_off_after_its_home_is_completed(cast: Cast) -> None:
+    Mailbox.objects.filter(pk=cast.mailbox.pk).update(provisioned_at=None)
+    assert problems(cast, repair=True) == [("Its creation was cut off.", True)]
+    assert maildir.measure(settings.DATA_DIR.mail, cast.mailbox.home_path).messages == 1
+
+
+def test_lost_home_is_reported_and_never_made_again_empty(cast: Cast) -> None:
+    shutil.rmtree(settings.DATA_DIR.mail / cast.mailbox.home)
+    ((problem, mended),) = problems(cast, repair=True)
+    assert "is gone: bring it back from a backup" in problem
+    assert not mended
+    assert not (settings.DATA_DIR.mail / cast.mailbox.home).exists()
+
+
+def test_folder_of_somebody_else_is_not_taken(cast: Cast) -> None:
+    place = settings.DATA_DIR.mail / cast.mailbox.home
+    (place / maildir.OWNER_FILE).write_text("f" * 32)
+    ((problem, mended),) = problems(cast, repair=True)
+    assert "is not this mailbox's" in problem
+    assert not mended
+
+
+def test_stranger_is_reported_and_left(cast: Cast) -> None:
+    stranger = settings.DATA_DIR.mail / cast.domain.name / "old-99"
+    (stranger / "Maildir/cur").mkdir(parents=True)
+    assert problems(cast, repair=True) == [("No mailbox owns this folder. It is left as it is.", False)]
+    assert stranger.is_dir()
+
+
+def test_broken_folders_are_mended(cast: Cast) -> None:
+    (settings.DATA_DIR.mail / cast.mailbox.home / "Maildir/.Junk/new").rmdir()
+    ((problem, mended),) = problems(cast, repair=True)
+    assert problem.endswith("Maildir/.Junk/new is missing.")
+    assert mended
+    assert problems(cast, repair=False) == []
+
+
+def test_abandoned_build_is_cleared(cast: Cast) -> None:
+    build = settings.DATA_DIR.mail / cast.domain.name / ".new-x-1-abc"
+    build.mkdir()
+    old = time.time() - 7200
+    os.utime(build, (old, old))
+    assert problems(cast, repair=True) == [("Left by a creation that was cut off.", True)]
+    assert not build.exists()
+
+
+def test_missing_views_are_made_again(cast: Cast) -> None:
+    drop_views()
+    assert len(problems(cast, repair=False)) == 2
+    assert all(mended for _problem, mended in problems(cast, repair=True))
+    assert missing_views() == []
+
+
+def test_nothing_is_touched_without_the_mail_root(cast: Cast) -> None:
+    marker = settings.DATA_DIR.mail / maildir.MARKER
+    kept = marker.read_text()
+    marker.unlink()
+    Mailbox.objects.filter(pk=cast.mailbox.pk).update(provisioned_at=None)
+    try:
+        with pytest.raises(Problem, match="is its disk mounted"):
+            check_mail(repair=True)
+    finally:
+        marker.write_text(kept)
+    cast.mailbox.refresh_from_db()
+    assert cast.mailbox.provisioned_at is None

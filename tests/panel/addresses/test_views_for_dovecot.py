@@ -1,0 +1,50 @@
+"""The views survive migrations, and nobody else's data can be read through Dovecot's role."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.db.utils import ProgrammingError
+
+from panel.addresses.models import Mailbox
+from panel.addresses.views_for_dovecot import create_dovecot_role, create_views, missing_views
+from panel.core import mail
+from tests.cast import make_cast
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_migration_is_applied_over_rows() -> None:
+    """Back and forth with rows in the tables: a view in the way would make it fail."""
+    cast = make_cast()
+    call_command("migrate", "addresses", "0001", verbosity=0)
+    call_command("migrate", "addresses", verbosity=0)
+    assert missing_views() == []
+    assert Mailbox.objects.get(pk=cast.mailbox.pk).address == cast.mailbox.address
+
+
+@pytest.mark.django_db(transaction=True)
+def test_views_are_gone_with_their_tables_and_come_back() -> None:
+    call_command("migrate", "addresses", "zero", verbosity=0)
+    assert len(missing_views()) == 2
+    call_command("migrate", verbosity=0)
+    assert missing_views() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_dovecots_role_reads_the_views_and_nothing_else() -> None:
+    if connection.vendor != "postgresql":
+        pytest.skip("SQLite has no roles: Dovecot can read the whole file there.")
+    name, password = mail.dovecot_role()
+    create_dovecot_role(name, password)
+    create_dovecot_role(name, password)
+    create_views()
+    with connection.cursor() as cursor:
+        cursor.execute(f'SET ROLE "{name}"')
+        try:
+            cursor.execute("SELECT count(*) FROM mail_login")
+            assert cursor.fetchone() == (0,)
+            with pytest.raises(ProgrammingError, match="permission denied"):
+                cursor.execute("SELECT count(*) FROM addresses_mailbox")
+        finally:
+            cursor.execute("RESET ROLE")
