@@ -1,0 +1,43 @@
+# All of Restante's work is done by `python3 -m launch` (start) and pytest (tests): here are only their names.
+
+# The Python that prepares the machine, 3.11 or newer; the rest runs in .venv.
+PYTHON ?= python3
+# When make itself is killed, what it has started must not go on alone.
+LAUNCH := exec setpriv --pdeathsig TERM $(PYTHON) -B -m launch
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test test-all check clean test-setup test-sqlite test-postgres
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+
+run: ## prepare the machine and start Restante in the foreground; Ctrl-C stops it
+	@$(LAUNCH) run
+
+test: test-setup check test-sqlite test-postgres ## prepare the machine, then check and test everything
+
+test-all: test ## also live tests as root and as an ordinary user, and all tests on PostgreSQL
+	$(BIN)/python -m pytest -n 2 --privileges root tests/live tests/browser
+	$(BIN)/python -m pytest -n 2 --privileges ordinary tests/live tests/browser
+	$(BIN)/python -m pytest -n 2 --database postgres
+
+check: ## format, lint, types and imports, without tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## remove caches; data and the virtual environment stay
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find . -name __pycache__ -not -path './.venv/*' -not -path './var/*' -prune -exec rm -rf {} +
+
+test-setup:
+	@$(LAUNCH) test-setup
+
+test-sqlite:
+	$(BIN)/python -m pytest -n 2
+
+test-postgres:
+	$(BIN)/python -m pytest -n 2 --database postgres tests/panel tests/live/test_smoke.py
