@@ -11,14 +11,15 @@ from celery.schedules import crontab
 from csp.constants import NONE, SELF
 from django.utils.translation import gettext_lazy as _
 
-from panel.core.keys import read_or_make
+from panel.core.keys import read
 from panel.environment import CHECKOUT, EnvironmentProblem, read_environment
 
 ENVIRONMENT = read_environment()
 DATA_DIR = ENVIRONMENT.data_dir
 
 DEBUG = ENVIRONMENT.debug
-SECRET_KEY = ENVIRONMENT.secret_key or read_or_make(DATA_DIR.keys / "secret-key")
+# Reading the settings makes nothing: firstrun makes the key.
+SECRET_KEY = ENVIRONMENT.secret_key or read(DATA_DIR.keys / "secret-key")
 
 # Who is answered. Any other Host gets 400, so nothing is ever built from a name that is not ours.
 _panel_host = urlsplit(ENVIRONMENT.panel_url).hostname or "localhost"
@@ -51,6 +52,7 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
+    "django.forms",  # its widgets' templates, so that ours can stand beside them
     "django_htmx",
     "csp",
     "panel.core",
@@ -73,13 +75,14 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "panel.accounts.middleware.require_own_password",
 ]
+FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 ROOT_URLCONF = "panel.urls"
 WSGI_APPLICATION = "panel.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "DIRS": [CHECKOUT / "templates"],
-        "APP_DIRS": False,
+        "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
                 "django.template.context_processors.request",

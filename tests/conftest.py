@@ -10,6 +10,17 @@ import pytest
 from tests.environment import CLUSTER
 from tests.stand import Stand
 
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Have SQLite's test database in a file, as the service has it: one in memory locks whole tables."""
+    from django.conf import settings
+
+    database = settings.DATABASES["default"]
+    if database["ENGINE"].endswith("sqlite3"):
+        database["TEST"]["NAME"] = str(settings.DATA_DIR.root / "database" / "test.sqlite3")
+
+
 StandMaker = Callable[..., Stand]
 
 

@@ -129,7 +129,7 @@ class Stand:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"launch ended with {self.process.returncode}:\n{self.log}")
-        return self.health()["status"] == "ok"
+        return bool(self.health()["status"] == "ok")
 
     def health(self) -> dict[str, Any]:
         """Return what /healthz answers; a panel that does not answer is {"status": "down"}."""

@@ -7,20 +7,29 @@ import secrets
 from pathlib import Path
 
 
+def read(file: Path) -> str:
+    """Return the secret in `file`, or an empty string where there is none yet (before the first start).
+
+    Raises:
+        OSError: if it is there and cannot be read.
+    """
+    try:
+        return file.read_text("ascii").strip()
+    except FileNotFoundError:
+        return ""
+
+
 def read_or_make(file: Path) -> str:
     """Return the secret in `file`, making a random one of 256 bits if there is none.
 
-    Two processes that make it at once agree on one. Returns an empty string where the folder is not there yet
-    (before the first start), so that reading the settings never creates a DATA_DIR.
+    Two processes that make it at once agree on one.
 
     Raises:
         OSError: if the file can neither be read nor made.
     """
-    if not file.parent.is_dir():
-        return ""
     if not file.exists():
         _make(file, secrets.token_urlsafe(32))
-    return file.read_text("ascii").strip()
+    return read(file)
 
 
 def _make(file: Path, secret: str) -> None:

@@ -44,4 +44,5 @@ def format_size(size: int) -> str:
         if value < 1023.95:
             break
     digits = 0 if value >= 100 or abs(value - round(value)) < 0.05 else 1
-    return f"{number_format(value, digits)}\N{NO-BREAK SPACE}{unit}"
+    # Rounded here: number_format cuts digits off.
+    return f"{number_format(round(value, digits), digits)}\N{NO-BREAK SPACE}{unit}"

@@ -54,8 +54,7 @@ def test_creation_that_was_cut_off_before_its_home_is_completed(
     assert problems(cast, repair=False) == [("Its creation was cut off.", False)]
     assert problems(cast, repair=True) == [("Its creation was cut off.", True)]
     assert problems(cast, repair=False) == []
-    bob.refresh_from_db()
-    assert bob.state == Mailbox.State.ACTIVE
+    assert Mailbox.objects.get(pk=bob.pk).state == Mailbox.State.ACTIVE
 
 
 def test_creation_that_was_cut_off_after_its_home_is_completed(cast: Cast) -> None:

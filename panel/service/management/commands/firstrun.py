@@ -17,6 +17,7 @@ from panel.accounts.models import Customer, Membership, User
 from panel.addresses.views_for_dovecot import create_dovecot_role, create_views, missing_views
 from panel.core import commands, mail
 from panel.core.errors import Problem
+from panel.core.keys import read_or_make
 from panel.core.models import Installation
 from panel.service.certificates import ensure_certificate
 from panel.service.services import issued_files
@@ -32,6 +33,7 @@ class Command(commands.Command):
 
     def answer(self, **options: Any) -> dict[str, Any]:  # noqa: ARG002 - the frame's signature
         """Prepare everything, and say what is new."""
+        read_or_make(settings.DATA_DIR.keys / "secret-key")
         _prepare_database()
         _prepare_mail_root()
         call_command("collectstatic", interactive=False, verbosity=0)
