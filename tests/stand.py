@@ -155,10 +155,10 @@ class Stand:
 
     def command(self, *arguments: str, stdin: str | bytes = "", json_answer: bool = True) -> Answer:
         """Run manage.py with these arguments, as a person on the machine would."""
-        given = stdin.encode() if isinstance(stdin, str) else stdin
         extra = ["--json"] if json_answer else []
+        given = stdin.encode() if isinstance(stdin, str) else stdin
         done = subprocess.run(
-            [*self._become(), str(PYTHON), "manage.py", *arguments, *extra],
+            [*self._become(), str(PYTHON), "manage.py", arguments[0], *extra, *arguments[1:]],
             cwd=CHECKOUT,
             env=self.environment,
             input=given,

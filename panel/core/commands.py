@@ -35,7 +35,10 @@ class Command(BaseCommand):
         parser = super().create_parser(prog_name, subcommand, **kwargs)
 
         def fail(message: str) -> NoReturn:
-            raise CommandError(f"{message} (see: manage.py {subcommand} --help)", returncode=2)
+            # Django turns a CommandError into a line only later than this.
+            line = " ".join(f"{message} (see: manage.py {subcommand} --help)".split())
+            sys.stderr.write(line + "\n")
+            sys.exit(2)
 
         parser.error = fail  # type: ignore[method-assign]  # argparse prints its usage on several lines
         return parser

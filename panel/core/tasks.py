@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from celery import shared_task
+from celery.signals import worker_ready
 from django.core.cache import cache
 from django.utils import timezone
 
@@ -43,3 +44,8 @@ def forget_old_jobs() -> None:
 def note_worker() -> None:
     """Note that a worker takes tasks."""
     cache.set(WORKER_SEEN, time.time(), WORKER_SEEN_FOR)
+
+
+@worker_ready.connect
+def _note_started_worker(**_: Any) -> None:
+    note_worker()
