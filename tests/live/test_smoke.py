@@ -158,6 +158,7 @@ def test_no_password_in_clear_from_another_machine(stand: Stand, protocol: str) 
     assert "TLS" in answer or "PRIVACYREQUIRED" in answer
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")  # that they are old is the point
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
 def test_old_tls_is_refused(stand: Stand, version: ssl.TLSVersion) -> None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
