@@ -18,6 +18,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.vary import vary_on_headers
 
 from mailbackend.dovecot.doveadm import DoveadmError
 from panel.accounts.models import User
@@ -210,6 +211,7 @@ def restore_domain(request: HttpRequest, name: str) -> HttpResponse:
 
 @login_required
 @require_GET
+@vary_on_headers("HX-Request")  # or the browser's Back shows the part that htmx fetched
 def list_mailboxes(request: HttpRequest) -> HttpResponse:
     """The mailboxes that a person may see."""
     person = person_of(request)

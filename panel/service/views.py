@@ -8,6 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
@@ -47,11 +48,12 @@ def home(request: HttpRequest) -> HttpResponse:
     context = {
         "counts": counts,
         "mail": status,
+        "since": parse_datetime(status.since) if status and status.since else None,
         "attention": _attention(person, status, domains, mailboxes),
         "recent": selectors.in_state(mailboxes, "").order_by("-pk")[:5],
         "checklist": _checklist(counts) if person.is_admin else [],
     }
-    return render(request, "core/home.html", context)
+    return render(request, "service/home.html", context)
 
 
 def _mail_status() -> Status | None:
