@@ -90,7 +90,11 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "panel.core.context_processors.product",
             ],
-            "builtins": ["django.templatetags.i18n", "panel.core.templatetags.sizes"],
+            "builtins": [
+                "django.templatetags.i18n",
+                "panel.core.templatetags.sizes",
+                "panel.core.templatetags.times",
+            ],
         },
     }
 ]

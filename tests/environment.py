@@ -25,6 +25,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the two choices that a run has."""
     group = parser.getgroup("restante")
     group.addoption("--database", choices=["sqlite", "postgres"], default="sqlite")
+    group.addoption("--screenshot", help="where the story leaves the README's picture")
     group.addoption(
         "--privileges",
         choices=["ordinary", "root"],

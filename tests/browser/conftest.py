@@ -40,7 +40,9 @@ def page(chromium: Browser, stand: Stand) -> Iterator[Page]:
     page.set_default_timeout(30_000)
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda said: troubles.append(said.text) if "Content Security Policy" in said.text else None)
+    page.on(
+        "console", lambda said: troubles.append(said.text) if "Content Security Policy" in said.text else None
+    )
     yield page
     context.close()
     assert troubles == []

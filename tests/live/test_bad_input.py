@@ -54,8 +54,12 @@ def test_what_is_missing_is_named(stand: Stand) -> None:
     assert "no customer" in refused(stand, "createdomain", "x.test", "--customer", "Nobody")
     assert "whole address" in refused(stand, "showmailbox", "anna")
     assert "standard input" in refused(stand, "createmailbox", "b@" + box.address.split("@")[1], stdin="")
-    assert "8 characters" in refused(stand, "createmailbox", "b@" + box.address.split("@")[1], stdin="short\n")
-    assert "UTF-8" in refused(stand, "createmailbox", "b@" + box.address.split("@")[1], stdin=b"\xff\xfe12345678\n")
+    assert "8 characters" in refused(
+        stand, "createmailbox", "b@" + box.address.split("@")[1], stdin="short\n"
+    )
+    assert "UTF-8" in refused(
+        stand, "createmailbox", "b@" + box.address.split("@")[1], stdin=b"\xff\xfe12345678\n"
+    )
     assert "standard input" in refused(stand, "deliver", box.address, stdin="")
     assert "--help" in refused(stand, "setmailbox", box.address, "--suspend", "--resume")
     assert "size" in refused(stand, "setmailbox", box.address, "--quota", "lots")
@@ -81,7 +85,9 @@ def test_commands_without_json_speak_lines(stand: Stand) -> None:
 def test_customers_and_admins(stand: Stand) -> None:
     name = f"Customer of {stand.ports['panel']}"
     owner = f"owner{stand.ports['panel']}@customers.test"
-    made = stand.must("createcustomer", name, "--owner", owner, "--max-mailboxes", "1", stdin="a-good-passw0rd\n")
+    made = stand.must(
+        "createcustomer", name, "--owner", owner, "--max-mailboxes", "1", stdin="a-good-passw0rd\n"
+    )
     assert made == {"name": name, "owner": owner}
     domain = f"limited{stand.ports['panel']}.test"
     stand.must("createdomain", domain, "--customer", name.upper())

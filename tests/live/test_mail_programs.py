@@ -47,7 +47,9 @@ def run(*command: str, home: Path) -> str:
         for path in (home, *home.rglob("*")):
             os.chown(path, NOBODY, NOBODY)
         command = ("setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", *command)
-    done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        command, env=environment, cwd=home, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
 
@@ -129,7 +131,7 @@ delete = false
 
 def test_fetchmail_fetches_over_pop_and_deletes(box: Box, home: Path) -> None:
     store = home / "store"
-    store.write_text(f'#!/bin/sh\ncat >> {home}/inbox\necho >> {home}/inbox\n')
+    store.write_text(f"#!/bin/sh\ncat >> {home}/inbox\necho >> {home}/inbox\n")
     store.chmod(0o700)
     config = home / "fetchmailrc"
     config.touch(mode=0o600)

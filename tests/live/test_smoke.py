@@ -129,7 +129,9 @@ def test_detail_after_a_plus_arrives(stand: Stand) -> None:
 def test_delivery_names_who_got_it_and_who_did_not(stand: Stand) -> None:
     box = stand.new_mailbox()
     nobody = box.address.replace("anna@", "nobody@")
-    answer = stand.command("deliver", box.address, nobody, "not an address", stdin=".leading dot\r\nSubject: x\n\n.\n")
+    answer = stand.command(
+        "deliver", box.address, nobody, "not an address", stdin=".leading dot\r\nSubject: x\n\n.\n"
+    )
     assert answer.code == 1
     assert answer.json["delivered"] == [box.address]
     assert set(answer.json["refused"]) == {nobody, "not an address"}

@@ -44,7 +44,9 @@ def test_dovecot_comes_back_after_its_master_was_killed(stand: Stand) -> None:
     box = stand.new_mailbox()
     before = stand.must("servicectl", "status")
     os.kill(before["pid"], signal.SIGKILL)
-    wait_for(lambda: bool(stand.must("servicectl", "status")["pid"] not in (None, before["pid"])), "a new master")
+    wait_for(
+        lambda: bool(stand.must("servicectl", "status")["pid"] not in (None, before["pid"])), "a new master"
+    )
     wait_for(stand.works, "all parts to work again")
     assert box.subjects() == ["Welcome to your mailbox"]
 
