@@ -21,7 +21,7 @@ pytestmark = pytest.mark.live
 
 
 @pytest.fixture
-def box(stand: Stand) -> Iterator[Box]:
+def box(stand: Stand) -> Box:
     """A mailbox with two messages besides the welcome."""
     box = stand.new_mailbox()
     box.deliver("First", "é and a line\n.with a dot")
