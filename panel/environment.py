@@ -9,6 +9,7 @@ import ipaddress
 import os
 import pwd
 import re
+import zoneinfo
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -102,7 +103,7 @@ def read_environment() -> Environment:
             tls_certificate=env.str("TLS_CERTIFICATE", ""),
             tls_key=env.str("TLS_KEY", ""),
             dovecot_bin=env.str("DOVECOT_BIN", ""),
-            time_zone=env.str("TIME_ZONE", "UTC"),
+            time_zone=_time_zone(env.str("TIME_ZONE", "UTC")),
             debug=env.bool("DEBUG", False),
         )
     except (PathError, ConfigError) as err:
@@ -154,6 +155,12 @@ def _redis_url(value: str) -> str:
     if value and not value.startswith(("redis://", "rediss://", "unix://")):
         raise EnvironmentProblem("REDIS_URL must begin with redis://, rediss:// or unix://.")
     return value
+
+
+def _time_zone(name: str) -> str:
+    if name not in zoneinfo.available_timezones():
+        raise EnvironmentProblem(f"TIME_ZONE is {name!r}: write it as Europe/Paris or UTC.")
+    return name
 
 
 def _mail_host(value: str) -> str:
