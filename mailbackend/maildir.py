@@ -188,19 +188,25 @@ def measure(root: Path, home: PurePosixPath) -> Usage:
 
 
 def homes_on_disk(root: Path) -> Iterator[PurePosixPath]:
-    """Yield every home-like folder below the mail root, relative to it, builds in progress left out."""
-    for domain in _scan(root):
-        if domain.name.startswith(".") or not domain.is_dir(follow_symlinks=False):
+    """Yield every home-like folder below the mail root, relative to it, builds in progress left out.
+
+    A folder that cannot be read stands for what is in it.
+    """
+    for domain in _domain_folders(root):
+        try:
+            homes = _scan(Path(domain.path))
+        except PermissionError:
+            yield PurePosixPath(domain.name)
             continue
-        for home in _scan(Path(domain.path)):
-            if not home.name.startswith(_BUILDING):
-                yield PurePosixPath(domain.name, home.name)
+        yield from (
+            PurePosixPath(domain.name, home.name) for home in homes if not home.name.startswith(_BUILDING)
+        )
 
 
 def abandoned_builds(root: Path, now: float) -> Iterator[Path]:
     """Yield builds that a process left when it died: an hour old at `now` (seconds since 1970)."""
-    for domain in _scan(root):
-        if domain.name.startswith(".") or not domain.is_dir(follow_symlinks=False):
+    for domain in _domain_folders(root):
+        if not os.access(domain.path, os.R_OK | os.X_OK):
             continue
         for entry in _scan(Path(domain.path)):
             if (
@@ -253,6 +259,17 @@ def _folders(home: Path) -> Iterator[Path]:
     for folder in (maildir, *(maildir / f".{name}" for name in SPECIAL_FOLDERS)):
         yield folder
         yield from (folder / part for part in ("cur", "new", "tmp"))
+
+
+def _domain_folders(root: Path) -> list[os.DirEntry[str]]:
+    """Return the folders of domains. A disk mounted as the mail root brings a lost+found of its own."""
+    return [
+        entry
+        for entry in _scan(root)
+        if entry.is_dir(follow_symlinks=False)
+        and not entry.name.startswith(".")
+        and entry.name != "lost+found"
+    ]
 
 
 def _message_folders(maildir: Path) -> Iterator[Path]:

@@ -185,6 +185,8 @@ CELERY_TASK_PUBLISH_RETRY = False
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": 4 * 3600,
     "socket_connect_timeout": 1,
+    # A Redis that hangs must not hang a page; the worker's own waiting reads take one second each.
+    "socket_timeout": 5,
     "max_retries": 0,
 }
 CELERY_TASK_TIME_LIMIT = 2 * 3600

@@ -24,7 +24,7 @@ sign_out = LogoutView.as_view()
 
 @sensitive_post_parameters()
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def change_password(request: HttpRequest) -> HttpResponse:
     """Let a person choose their own password; other sessions of theirs end."""
     user = request.user

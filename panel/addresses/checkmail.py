@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from mailbackend import maildir
 from panel.addresses import services
@@ -104,7 +106,7 @@ def _check_mailbox(mailbox: Mailbox, report: Report, repair: bool) -> None:
             usage = maildir.measure(root, mailbox.home_path)
             report.messages += usage.messages
             report.bytes += usage.used_bytes
-    except (OSError, Problem) as err:
+    except (OSError, Problem, DatabaseError) as err:
         report.failures.append(Failure(mailbox.address, str(err), mended=False, mendable=False))
 
 
@@ -136,9 +138,11 @@ def _check_home(mailbox: Mailbox, report: Report, repair: bool) -> None:
 def _check_strangers(known: set[str], report: Report, repair: bool) -> None:
     root = settings.DATA_DIR.mail
     for home in maildir.homes_on_disk(root):
-        if str(home) not in known and not Mailbox.objects.filter(home=str(home)).exists():
+        # A name that is not UTF-8 is shown with escapes; no mailbox has one.
+        name = os.fsencode(home).decode("utf-8", "backslashreplace")
+        if name not in known and not Mailbox.objects.filter(home=name).exists():
             problem = "No mailbox owns this folder. It is left as it is."
-            report.failures.append(Failure(str(home), problem, mended=False, mendable=False))
+            report.failures.append(Failure(name, problem, mended=False, mendable=False))
     for building in maildir.abandoned_builds(root, time.time()):
         if repair:
             maildir.remove_build(building)

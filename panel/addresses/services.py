@@ -78,7 +78,7 @@ def edit_domain(
     """
     _check_quota(default_quota_bytes, "default_quota")
     with transaction.atomic():
-        if customer != domain.customer:
+        if customer != _locked(domain).customer:
             _check_limits(customer, more=domain.mailboxes.filter(deleted_at=None))
         _update(domain, version, customer=customer, default_quota_bytes=default_quota_bytes)
 
@@ -132,7 +132,7 @@ def restore_domain(*, domain: Domain) -> None:
         _check_limits(domain.customer, more=domain.mailboxes.filter(deleted_at=None))
         try:
             with transaction.atomic():
-                _update(domain, None, deleted_at=None)
+                _update(domain, None, alive=False, deleted_at=None)
         except IntegrityError as err:
             domain.refresh_from_db()
             raise Problem(
@@ -180,9 +180,12 @@ def create_mailbox(
     )
     try:
         provision(mailbox)
+    except Problem:
+        mailbox.delete()
+        raise
     except OSError as err:
         mailbox.delete()
-        logger.exception("The home of %s could not be made", address)
+        logger.warning("The home of %s could not be made: %s", address, err)
         raise Problem(
             _("The mailbox's folder could not be made: %(reason)s. Nothing was created.")
             % {"reason": err.strerror or err}
@@ -230,7 +233,7 @@ def edit_mailbox(
         _check_quota(changes["quota_bytes"], "quota")
     switched_off = any(changes.get(name) is False and getattr(mailbox, name) for name in ("imap", "pop3"))
     with transaction.atomic():
-        if "quota_bytes" in changes and changes["quota_bytes"] != mailbox.quota_bytes:
+        if "quota_bytes" in changes and _is_more(changes["quota_bytes"], mailbox.quota_bytes):
             _check_storage(mailbox.domain.customer, changes["quota_bytes"], instead_of=mailbox)
         _update(mailbox, version, **changes)
         if switched_off:
@@ -322,7 +325,7 @@ def restore_mailbox(*, mailbox: Mailbox) -> None:
         _check_limits(mailbox.domain.customer, more=Mailbox.objects.filter(pk=mailbox.pk))
         try:
             with transaction.atomic():
-                _update(mailbox, None, deleted_at=None)
+                _update(mailbox, None, alive=False, deleted_at=None)
         except IntegrityError as err:
             mailbox.refresh_from_db()
             raise Problem(
@@ -370,6 +373,7 @@ def check_mailbox_password(password: str) -> None:
 def _save_mailbox(domain: Domain, mailbox: Mailbox) -> Mailbox:
     try:
         with transaction.atomic():
+            domain = _locked(domain)
             _check_alive(domain)
             _check_limits(domain.customer, more_mailboxes=1, more_bytes=mailbox.quota_bytes)
             mailbox.save(force_insert=True)
@@ -388,23 +392,60 @@ def _kick_now(address: str) -> None:
         logger.warning("Sessions of %s are ended by the job that follows: %s", address, err)
 
 
+def kick_sessions_of_domain(domain_id: int, *, timeout: float = 10) -> int:
+    """End the open sessions of a domain's mailboxes now.
+
+    Args:
+        domain_id: which.
+        timeout: seconds for each question to the mail service.
+
+    Returns:
+        how many mailboxes were in use.
+
+    Raises:
+        DoveadmError: if the mail service is not there.
+    """
+    addresses = set(Mailbox.objects.filter(domain_id=domain_id).values_list("address", flat=True))
+    client = mail.doveadm(timeout=timeout)
+    online = {session.address for session in client.who()} & addresses
+    for address in sorted(online):
+        client.kick(address)
+    return len(online)
+
+
+def _kick_domain_now(domain_id: int) -> None:
+    try:
+        kick_sessions_of_domain(domain_id, timeout=2)
+    except DoveadmError as err:
+        logger.warning("Sessions of domain %s are ended by the job that follows: %s", domain_id, err)
+
+
 def _end_sessions_of_domain(domain: Domain) -> None:
+    domain_id = domain.pk
+    transaction.on_commit(lambda: _kick_domain_now(domain_id))
     start_job("kick_domain", domain_id=domain.pk, seconds_left=list(KICKS_AFTER))
 
 
-def _update(row: Domain | Mailbox, version: int | None, **values: Any) -> None:
-    """Save only `values`, if nobody changed the row since `version`."""
-    changes = {name: value for name, value in values.items() if getattr(row, name) != value}
+def _update(row: Domain | Mailbox, version: int | None, *, alive: bool = True, **values: Any) -> None:
+    """Save only `values`, if the row is not deleted (or `alive` is false) and nobody changed it since `version`."""
     rows: models.QuerySet[Any] = type(row)._default_manager.filter(pk=row.pk)
+    if alive:
+        rows = rows.filter(deleted_at=None)
     if version is not None:
         rows = rows.filter(version=version)
-    if not rows.update(**changes, version=F("version") + 1):
+    if not rows.update(**values, version=F("version") + 1):
         raise Conflict(
             _(
                 "Somebody else changed this meanwhile. Look at it as it is now, then change it if you still want to."
             )
         )
     row.refresh_from_db()
+
+
+def _locked(domain: Domain) -> Domain:
+    """Return a domain as it is now, locked until the transaction ends."""
+    rows = Domain.objects.select_for_update(of=("self",)).select_related("customer")
+    return rows.get(pk=domain.pk)
 
 
 def _check_alive(row: Domain | Mailbox) -> None:
@@ -452,6 +493,13 @@ def _check_storage(customer: Customer, more_bytes: int | None, *, instead_of: Ma
             _("%(customer)s has no room for this quota: choose a smaller one.") % {"customer": customer},
             "quota",
         )
+
+
+def _is_more(new: int | None, old: int | None) -> bool:
+    """Whether one quota is larger than another; None is no limit. A smaller one is always welcome."""
+    if old is None:
+        return False
+    return new is None or new > old
 
 
 def _living_mailboxes(customer: Customer) -> models.QuerySet[Mailbox]:

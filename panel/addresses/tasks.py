@@ -7,8 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from panel.addresses import checkmail
-from panel.addresses.models import Mailbox
+from panel.addresses import checkmail, services
 from panel.core import mail
 from panel.core.jobs import job_kind, start_job
 
@@ -22,15 +21,11 @@ def kick_mailbox(*, address: str) -> dict[str, Any]:
 @job_kind(_("Ending sessions of a domain"), hidden=True)
 def kick_domain(*, domain_id: int, seconds_left: list[int]) -> dict[str, Any]:
     """End the open sessions of a domain's mailboxes, and again after each of `seconds_left`."""
-    addresses = set(Mailbox.objects.filter(domain_id=domain_id).values_list("address", flat=True))
-    client = mail.doveadm()
-    online = {session.address for session in client.who()} & addresses
-    for address in sorted(online):
-        client.kick(address)
+    ended = services.kick_sessions_of_domain(domain_id)
     if seconds_left:
         wait = timedelta(seconds=seconds_left[0])
         start_job("kick_domain", delay=wait, domain_id=domain_id, seconds_left=seconds_left[1:])
-    return {"ended": len(online)}
+    return {"ended": ended}
 
 
 @job_kind(_("Checking the mail folders"))

@@ -17,7 +17,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from mailbackend.dovecot.doveadm import DoveadmError
@@ -70,7 +70,7 @@ def admin_of(request: HttpRequest) -> User:
 
 
 @login_required
-@require_GET
+@require_safe
 def list_domains(request: HttpRequest) -> HttpResponse:
     """The domains that a person may see."""
     q, state = request.GET.get("q", ""), request.GET.get("state", "")
@@ -88,7 +88,7 @@ def list_domains(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def create_domain(request: HttpRequest) -> HttpResponse:
     """Create a domain."""
     person = admin_of(request)
@@ -110,7 +110,7 @@ def create_domain(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def show_domain(request: HttpRequest, name: str) -> HttpResponse:
     """One domain and its mailboxes."""
     domain = _domain(request, name)
@@ -121,7 +121,7 @@ def show_domain(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def edit_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Change a domain."""
     person = admin_of(request)
@@ -142,7 +142,7 @@ def edit_domain(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def suspend_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Shut out everybody on a domain."""
     admin_of(request)
@@ -173,7 +173,7 @@ def resume_domain(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def delete_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Delete a domain, after its name was typed."""
     admin_of(request)
@@ -210,7 +210,7 @@ def restore_domain(request: HttpRequest, name: str) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 @vary_on_headers("HX-Request")  # or the browser's Back shows the part that htmx fetched
 def list_mailboxes(request: HttpRequest) -> HttpResponse:
     """The mailboxes that a person may see."""
@@ -239,7 +239,7 @@ def list_mailboxes(request: HttpRequest) -> HttpResponse:
 
 @sensitive_post_parameters("password")
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def create_mailbox(request: HttpRequest) -> HttpResponse:
     """Create a mailbox."""
     person = person_of(request)
@@ -263,7 +263,7 @@ def create_mailbox(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """One mailbox."""
     mailbox = _mailbox(request, pk)
@@ -277,7 +277,7 @@ def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Change a mailbox."""
     mailbox = _mailbox(request, pk)
@@ -300,7 +300,7 @@ def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 
 @sensitive_post_parameters("password")
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def set_mailbox_password(request: HttpRequest, pk: int) -> HttpResponse:
     """Give a mailbox a new password."""
     mailbox = _mailbox(request, pk)
@@ -317,7 +317,7 @@ def set_mailbox_password(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def suspend_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Shut a mailbox's owner out."""
     mailbox = _mailbox(request, pk)
@@ -346,7 +346,7 @@ def resume_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @login_required
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 def delete_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a mailbox, after its address was typed."""
     mailbox = _mailbox(request, pk)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import json
+import logging
 import sys
 from argparse import ArgumentParser
 from typing import Any, NoReturn
@@ -65,12 +66,16 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:  # noqa: ARG002 - Django's signature
         """Run the command and print its answer."""
+        # What is only worth a line in a log is not one on a command's standard error.
+        logging.disable(logging.WARNING)
         try:
             answer = self.answer(**options)
         except EXPECTED as err:
             raise CommandError(_one_line(err)) from err
         except DatabaseError as err:
             raise CommandError(f"The database does not answer: {_one_line(err)}") from err
+        finally:
+            logging.disable(logging.NOTSET)
         self.stdout.write(json.dumps(answer, ensure_ascii=False) if options["json"] else _as_lines(answer))
         failure = self.failed(answer)
         if failure:

@@ -112,11 +112,11 @@ def run(job_id: int) -> None:
     job = Job.objects.get(pk=job_id)
     try:
         report = _kinds[job.kind].handler(**job.arguments)
+        with transaction.atomic():
+            _finish(job, Job.State.DONE, report=report, error="")
     except Exception as err:
         logger.exception("Job %s failed", job)
         _note_failure(job, err)
-    else:
-        _finish(job, Job.State.DONE, report=report, error="")
 
 
 def run_in_foreground(kind: str, **arguments: Any) -> Job:
@@ -131,7 +131,7 @@ def run_in_foreground(kind: str, **arguments: Any) -> Job:
     )
     try:
         report = _kinds[kind].handler(**arguments)
-    except Exception as err:
+    except BaseException as err:  # Ctrl-C too: the row must not say that it runs
         _finish(job, Job.State.FAILED, error=_in_words(err))
         raise
     _finish(job, Job.State.DONE, report=report, error="")
@@ -144,9 +144,11 @@ def send_due(now: datetime) -> int:
     Returns:
         how many jobs were sent.
     """
-    Job.objects.filter(state=Job.State.RUNNING, started_at__lt=now - LOST_AFTER).update(
-        state=Job.State.QUEUED, due_at=now, changed_at=now
+    lost = Job.objects.filter(state=Job.State.RUNNING, started_at__lt=now - LOST_AFTER)
+    lost.filter(attempts__gte=MAX_ATTEMPTS).update(
+        state=Job.State.FAILED, finished_at=now, changed_at=now, error="Its worker ended before it did."
     )
+    lost.update(state=Job.State.QUEUED, due_at=now, changed_at=now)
     due = Job.objects.filter(state=Job.State.QUEUED, due_at__lt=now - SEND_AGAIN_AFTER).order_by("due_at")[
         :500
     ]
@@ -191,5 +193,5 @@ def _finish(job: Job, state: Job.State, *, error: str, report: dict[str, Any] | 
     job.save(update_fields=["state", "finished_at", "error", "report", "changed_at"])
 
 
-def _in_words(err: Exception) -> str:
+def _in_words(err: BaseException) -> str:
     return str(err) if isinstance(err, Problem | OSError) else f"{type(err).__name__}: {err}"

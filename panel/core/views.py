@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from panel.core import jobs
 from panel.core.models import Job
@@ -22,7 +22,7 @@ PAGE_SIZE = 50
 
 
 @login_required
-@require_GET
+@require_safe
 def list_jobs(request: HttpRequest) -> HttpResponse:
     """What ran, runs and waits. Polled with `since`: 204 when nothing changed after it."""
     _admins_only(request)
@@ -40,7 +40,7 @@ def list_jobs(request: HttpRequest) -> HttpResponse:
 
 
 @login_required
-@require_GET
+@require_safe
 def show_job(request: HttpRequest, pk: int) -> HttpResponse:
     """One job and what came of it."""
     _admins_only(request)

@@ -12,7 +12,7 @@ from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from mailbackend.supervisor.control import ControlRefused, Status, SupervisorDown
 from panel.accounts.models import User
@@ -23,7 +23,7 @@ from panel.service import health
 
 
 @never_cache
-@require_GET
+@require_safe
 def healthz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 - a view
     """Say which parts work: 200 when all do, else 503."""
     parts = health.parts()
@@ -32,7 +32,7 @@ def healthz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 - a view
 
 
 @login_required
-@require_GET
+@require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """What needs attention, and where to go from here."""
     person = request.user

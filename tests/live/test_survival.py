@@ -63,6 +63,18 @@ def test_mail_flows_and_pages_work_without_redis(make_stand: Callable[..., Stand
     assert box.subjects() == ["Welcome to your mailbox"]
 
 
+def test_redis_that_hangs_hangs_nobody(stand: Stand) -> None:
+    box = stand.new_mailbox()
+    (redis,) = stand.pids(PROCESSES["redis"])
+    os.kill(redis, signal.SIGSTOP)
+    try:
+        assert stand.must("setmailbox", box.address, "--suspend")["state"] == "suspended"
+        assert stand.health()["parts"]["redis"] == "down"
+    finally:
+        os.kill(redis, signal.SIGCONT)
+    wait_for(stand.works, "all parts to work again")
+
+
 def start_fails(stand: Stand) -> str:
     """Start a stand that must refuse, and return what it says."""
     stand.start(wait=False)

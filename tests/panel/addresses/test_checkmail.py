@@ -122,3 +122,16 @@ def test_nothing_is_touched_without_the_mail_root(cast: Cast) -> None:
         marker.write_text(kept)
     cast.mailbox.refresh_from_db()
     assert cast.mailbox.provisioned_at is None
+
+
+def test_odd_folders_do_not_stop_the_check(cast: Cast) -> None:
+    odd = os.fsencode(settings.DATA_DIR.mail / cast.domain.name) + b"/\xff\xfe"
+    os.mkdir(odd)  # noqa: PTH102 - a name that is not UTF-8
+    lost = settings.DATA_DIR.mail / "lost+found"
+    lost.mkdir(mode=0o000, exist_ok=True)
+    try:
+        ((problem, _mended),) = problems(cast, repair=True)
+        assert problem.startswith("No mailbox owns this folder")
+    finally:
+        lost.rmdir()
+        os.rmdir(odd)  # noqa: PTH106

@@ -290,3 +290,37 @@ def test_two_at_the_last_place_get_one() -> None:
         thread.join()
     assert outcomes.count("created") == 1, outcomes
     assert Mailbox.objects.filter(domain=cast.domain).count() == 2
+
+
+def test_a_row_that_was_loaded_earlier_loses_no_change(cast: Cast) -> None:
+    services.suspend_mailbox(mailbox=cast.mailbox)
+    loaded_earlier = Mailbox.objects.get(pk=cast.mailbox.pk)
+    services.resume_mailbox(mailbox=cast.mailbox)
+    services.suspend_mailbox(mailbox=loaded_earlier)
+    assert Mailbox.objects.get(pk=cast.mailbox.pk).state == Mailbox.State.SUSPENDED
+    services.delete_mailbox(mailbox=cast.mailbox)
+    with pytest.raises(Conflict):
+        services.set_mailbox_password(mailbox=loaded_earlier, password=PASSWORD)
+
+
+def test_a_domain_that_was_loaded_earlier_takes_nothing(cast: Cast) -> None:
+    loaded_earlier = Domain.objects.get(pk=cast.domain.pk)
+    services.delete_domain(domain=cast.domain)
+    with pytest.raises(Problem, match="is deleted"):
+        services.create_mailbox(domain=loaded_earlier, local_part="bob", password=PASSWORD)
+    assert Mailbox.objects.count() == 1
+
+
+def test_limit_of_the_customer_that_has_the_domain_now_counts(cast: Cast) -> None:
+    loaded_earlier = Domain.objects.select_related("customer").get(pk=cast.domain.pk)
+    Customer.objects.filter(pk=cast.other_customer.pk).update(max_mailboxes=1)
+    services.edit_domain(domain=cast.domain, customer=cast.other_customer, default_quota_bytes=None)
+    with pytest.raises(Problem, match="no room for more"):
+        services.create_mailbox(domain=loaded_earlier, local_part="bob", password=PASSWORD)
+
+
+def test_smaller_quota_is_welcome_even_over_the_limit(cast: Cast) -> None:
+    services.edit_mailbox(mailbox=cast.mailbox, quota_bytes=10 * GB)
+    Customer.objects.filter(pk=cast.customer.pk).update(max_storage_bytes=1 * GB)
+    services.edit_mailbox(mailbox=cast.mailbox, quota_bytes=6 * GB)
+    assert cast.mailbox.quota_bytes == 6 * GB

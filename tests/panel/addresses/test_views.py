@@ -318,3 +318,7 @@ def test_every_page_has_the_strict_policy(cast: Cast, signed_in: SignedIn) -> No
     page = answer.content.decode()
     assert " style=" not in page
     assert "onclick" not in page
+
+
+def test_head_is_answered_like_get(cast: Cast, signed_in: SignedIn) -> None:
+    assert signed_in(cast.admin).head(reverse("list_mailboxes")).status_code == 200
