@@ -129,6 +129,11 @@ class DataDir:
         return self.root / "events"
 
     @property
+    def event_log(self) -> Path:
+        """What Dovecot writes its log to: a link to the newest segment."""
+        return self.events / "current"
+
+    @property
     def dovecot(self) -> Path:
         """Rendered configurations, base_dir, state."""
         return self.root / "dovecot"

@@ -234,17 +234,12 @@ def launch_log(data: DataDir) -> Path:
     return data.dovecot / "launch.log"
 
 
-def event_log(data: DataDir) -> Path:
-    """Dovecot's log."""
-    return data.events / "dovecot.log"
-
-
 def complaints(data: DataDir, since: int) -> str:
     """Return what Dovecot complained of at launch, and in its log from byte `since` on, or ''."""
     printed = _tail(launch_log(data), 0)
     logged = [
         line.partition(" ")[2]
-        for line in _tail(event_log(data), since).splitlines()
+        for line in _tail(data.event_log, since).splitlines()
         # That a single session crashed says nothing about the configuration.
         if " Fatal: " in line or (" master: Error: " in line and ": child " not in line)
     ]
@@ -254,14 +249,14 @@ def complaints(data: DataDir, since: int) -> str:
 def log_size(data: DataDir) -> int:
     """Return the length of Dovecot's log in bytes; 0 if there is none."""
     try:
-        return event_log(data).stat().st_size
+        return data.event_log.stat().st_size
     except FileNotFoundError:
         return 0
 
 
 def log_has(data: DataDir, since: int, text: str) -> bool:
     """Say whether Dovecot logged `text` after byte `since`."""
-    return text in _tail(event_log(data), since)
+    return text in _tail(data.event_log, since)
 
 
 def exit_text(returncode: int) -> str:

@@ -334,7 +334,7 @@ class MailService:
     def _make_log(self) -> None:
         """Make the log file so that the account's group may read it; Dovecot would make it 0600."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(process.event_log(self._data), flags, 0o640)
+        handle = os.open(self._data.event_log, flags, 0o640)
         try:
             if self._setup.identity.as_root:
                 os.fchown(handle, 0, self._setup.owner[1])

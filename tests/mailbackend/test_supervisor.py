@@ -244,7 +244,7 @@ def test_the_end_of_a_session_is_logged_when_it_is_stopped(stand: Stand) -> None
         client = imap(stand)
         ask(supervisor.socket, "stop")
     client.shutdown()
-    assert " Disconnected: " in process.event_log(stand.data).read_text()
+    assert " Disconnected: " in stand.data.event_log.read_text()
 
 
 def test_garbage_on_the_control_socket(running: Supervisor) -> None:
@@ -577,7 +577,7 @@ class TestAsRoot:
         data = running.stand.data
         for folder in (data.dovecot, data.configurations, data.events, data.base_dir):
             assert folder.stat().st_uid == 0
-        log = process.event_log(data).stat()
+        log = data.event_log.stat()
         assert (log.st_uid, log.st_gid, log.st_mode & 0o777) == (0, running.stand.owner[1], 0o640)
 
     def test_dovecot_s_processes_are_several_users(self, running: Supervisor) -> None:
