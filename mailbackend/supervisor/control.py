@@ -1,8 +1,8 @@
 """The control socket: one JSON line in, one JSON line out.
 
-A request is `{"command": "status"}`, or start, stop, restart, reload. The answer has `ok`, `state`, `pid`,
-`since` (ISO 8601 in UTC, or null), `version`, `error`, `restarts` and `last_exit`. Whoever connects must be
-root, the supervisor's user or the service account.
+A request is `{"command": "status"}`, or report, start, stop, restart, reload. The answer has `ok`, `state`,
+`pid`, `since` (ISO 8601 in UTC, or null), `version`, `error`, `restarts` and `last_exit`; that to report has
+`report` besides. Whoever connects must be root, the supervisor's user or the service account.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mailbackend.supervisor.report import Report, read_report
+
 log = logging.getLogger("mail")
 
-COMMANDS = ("status", "start", "stop", "restart", "reload")
+COMMANDS = ("status", "report", "start", "stop", "restart", "reload")
 
 #: Bytes of a request, its newline included.
 _REQUEST_MAX = 1024
 #: Bytes of an answer: Dovecot's own error messages are in it.
-_ANSWER_MAX = 64 * 1024
+_ANSWER_MAX = 256 * 1024
 #: Seconds in which a request must have arrived.
 _REQUEST_TIMEOUT = 5.0
 #: Connections at a time; one more is closed at once.
@@ -79,7 +81,7 @@ def ask(socket_path: Path, command: str, timeout: float = 20) -> Status:
 
     Args:
         socket_path: `DataDir.control_socket`.
-        command: status, start, stop, restart or reload. All but status return when they are done.
+        command: one of COMMANDS. All but status and report return when they are done.
         timeout: seconds for each step of the conversation.
 
     Raises:
@@ -87,6 +89,28 @@ def ask(socket_path: Path, command: str, timeout: float = 20) -> Status:
         ControlRefused: if the supervisor did not do it.
         ValueError: if there is no such command.
     """
+    return _ask(socket_path, command, timeout)[0]
+
+
+def ask_report(socket_path: Path, timeout: float = 20) -> tuple[Status, Report]:
+    """Ask the supervisor for all that it knows, and return it with the status at the same moment.
+
+    Args:
+        socket_path: `DataDir.control_socket`.
+        timeout: seconds for each step of the conversation.
+
+    Raises:
+        SupervisorDown: if nobody answers, or not in time.
+        ControlRefused: if the socket is closed to this user.
+    """
+    status, answer = _ask(socket_path, "report", timeout)
+    try:
+        return status, read_report(answer["report"])
+    except (ValueError, TypeError, KeyError) as err:
+        raise _not_understood(socket_path) from err
+
+
+def _ask(socket_path: Path, command: str, timeout: float) -> tuple[Status, dict[str, Any]]:
     if command not in COMMANDS:
         raise ValueError(f"{command!r} is not one of {', '.join(COMMANDS)}.")
     try:
@@ -104,10 +128,14 @@ def ask(socket_path: Path, command: str, timeout: float = 20) -> Status:
         status = read_status(answer)
         accepted = answer["ok"] is True
     except (ValueError, TypeError, KeyError) as err:
-        raise SupervisorDown(f"The mail supervisor's answer on {socket_path} cannot be understood.") from err
+        raise _not_understood(socket_path) from err
     if not accepted:
         raise ControlRefused(status.error or f"The mail supervisor did not {command}.", status)
-    return status
+    return status, answer
+
+
+def _not_understood(socket_path: Path) -> SupervisorDown:
+    return SupervisorDown(f"The mail supervisor's answer on {socket_path} cannot be understood.")
 
 
 def read_status(answer: dict[str, Any]) -> Status:
@@ -136,19 +164,26 @@ class ControlServer:
     """Answers on the control socket. Nothing that comes in may disturb the supervisor."""
 
     def __init__(
-        self, path: Path, handler: Handler, status: Callable[[], Status], uids: Collection[int]
+        self,
+        path: Path,
+        handler: Handler,
+        status: Callable[[], Status],
+        report: Callable[[], Report],
+        uids: Collection[int],
     ) -> None:
         """Prepare to answer; `listen` begins.
 
         Args:
             path: where the socket is made; whatever lies there is removed.
             handler: called with a command; answers (None or the reason of a refusal, the status).
-            status: the status at this moment, for refusals.
+            status: the status at this moment.
+            report: all that is known at this moment.
             uids: who may ask.
         """
         self._path = path
         self._handler = handler
         self._status = status
+        self._report = report
         self._uids = frozenset(uids)
         self._open = 0
         self._server: asyncio.Server | None = None
@@ -203,6 +238,10 @@ class ControlServer:
             return _message(f"A request is one line of at most {_REQUEST_MAX} bytes.", self._status())
         except ValueError as err:
             return _message(str(err), self._status())
+        if command == "status":
+            return _message(None, self._status())
+        if command == "report":
+            return {**_message(None, self._status()), "report": self._report().to_json()}
         refusal, status = await self._handler(command)
         return _message(refusal, status)
 

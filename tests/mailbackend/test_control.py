@@ -14,14 +14,19 @@ from pathlib import Path
 
 import pytest
 
+from mailbackend.dovecot.logs import Trouble
 from mailbackend.supervisor.control import (
     ControlRefused,
     ControlServer,
     Status,
     SupervisorDown,
     ask,
+    ask_report,
     read_request,
 )
+from mailbackend.supervisor.history import Entry
+from mailbackend.supervisor.report import Certificate, LogUse, Report
+from mailbackend.supervisor.watch import Seen
 
 STATUS = Status(
     state="RUNNING",
@@ -31,6 +36,16 @@ STATUS = Status(
     error=None,
     restarts=1,
     last_exit="exit code 0",
+)
+
+REPORT = Report(
+    supervisor_pid=41,
+    supervisor_since="2026-01-02T03:04:00+00:00",
+    listeners=[("IMAPS_PORT", "127.0.0.1", 993)],
+    certificate=Certificate(["mail.test"], "CN=Somebody", "2026-01-01T00:00:00", "2027-01-01T00:00:00", "ab"),
+    history=[Entry("2026-01-02T03:04:05.000+00:00", "started", "2.3.19.1")],
+    troubles=[Seen(Trouble("2026-01-02T03:05:00", "other", "imap", "Odd “thing”"), "2026-01-02T03:04:59", 2)],
+    log=LogUse(segments=2, used_bytes=1000, free_bytes=10**9),
 )
 
 
@@ -50,7 +65,8 @@ def converse(path: Path, client: Callable[[], object], uids: set[int] | None = N
         return ("No: it is night." if command == "stop" else None), STATUS
 
     async def serve() -> None:
-        server = ControlServer(path, handle, lambda: STATUS, {os.geteuid()} if uids is None else uids)
+        owners = {os.geteuid()} if uids is None else uids
+        server = ControlServer(path, handle, lambda: STATUS, lambda: REPORT, owners)
         await server.listen(None)
         try:
             await asyncio.to_thread(client)
@@ -100,6 +116,12 @@ def test_the_line_itself(path: Path) -> None:
     }
 
 
+def test_a_report_arrives_as_it_was_sent(path: Path) -> None:
+    got: list[object] = []
+    assert converse(path, lambda: got.append(ask_report(path))) == []
+    assert got == [(STATUS, REPORT)]
+
+
 def test_a_refusal_says_why(path: Path) -> None:
     caught: list[ControlRefused] = []
 
@@ -137,9 +159,9 @@ def test_garbage_is_answered_and_forgotten(path: Path, sent: bytes) -> None:
 
     def client() -> None:
         got.append(exchange(path, sent))
-        assert ask(path, "status") == STATUS
+        assert ask(path, "start") == STATUS
 
-    assert converse(path, client) == ["status"]
+    assert converse(path, client) == ["start"]
     if got[0]:
         assert json.loads(got[0])["ok"] is False
         assert "request" in json.loads(got[0])["error"]
@@ -149,9 +171,9 @@ def test_who_says_nothing_keeps_nobody_waiting(path: Path) -> None:
     def client() -> None:
         with socket.socket(socket.AF_UNIX) as silent:
             silent.connect(str(path))
-            assert ask(path, "status") == STATUS
+            assert ask(path, "start") == STATUS
 
-    assert converse(path, client) == ["status"]
+    assert converse(path, client) == ["start"]
 
 
 def test_many_connections_are_bounded(path: Path) -> None:
