@@ -1,8 +1,9 @@
 """The control socket: one JSON line in, one JSON line out.
 
-A request is `{"command": "status"}`, or report, start, stop, restart, reload. The answer has `ok`, `state`,
-`pid`, `since` (ISO 8601 in UTC, or null), `version`, `error`, `restarts` and `last_exit`; that to report has
-`report` besides. Whoever connects must be root, the supervisor's user or the service account.
+A request is `{"command": "status"}`, or report, start, stop, restart, reload. The last four are answered when
+they are done, or with `"wait": false` as soon as they are queued. The answer has `ok`, `state`, `pid`, `since`
+(ISO 8601 in UTC, or null), `version`, `error`, `restarts` and `last_exit`; that to report has `report` besides.
+Whoever connects must be root, the supervisor's user or the service account.
 """
 
 from __future__ import annotations
@@ -76,20 +77,21 @@ class Status:
     last_exit: str | None
 
 
-def ask(socket_path: Path, command: str, timeout: float = 20) -> Status:
+def ask(socket_path: Path, command: str, timeout: float = 20, *, wait: bool = True) -> Status:
     """Send a command to the supervisor and return its answer.
 
     Args:
         socket_path: `DataDir.control_socket`.
-        command: one of COMMANDS. All but status and report return when they are done.
+        command: one of COMMANDS.
         timeout: seconds for each step of the conversation.
+        wait: whether to wait until the command is done; otherwise the status and the report tell what came of it.
 
     Raises:
         SupervisorDown: if nobody answers, or not in time.
         ControlRefused: if the supervisor did not do it.
         ValueError: if there is no such command.
     """
-    return _ask(socket_path, command, timeout)[0]
+    return _ask(socket_path, command, timeout, wait=wait)[0]
 
 
 def ask_report(socket_path: Path, timeout: float = 20) -> tuple[Status, Report]:
@@ -103,18 +105,19 @@ def ask_report(socket_path: Path, timeout: float = 20) -> tuple[Status, Report]:
         SupervisorDown: if nobody answers, or not in time.
         ControlRefused: if the socket is closed to this user.
     """
-    status, answer = _ask(socket_path, "report", timeout)
+    status, answer = _ask(socket_path, "report", timeout, wait=True)
     try:
         return status, read_report(answer["report"])
     except (ValueError, TypeError, KeyError) as err:
         raise _not_understood(socket_path) from err
 
 
-def _ask(socket_path: Path, command: str, timeout: float) -> tuple[Status, dict[str, Any]]:
+def _ask(socket_path: Path, command: str, timeout: float, *, wait: bool) -> tuple[Status, dict[str, Any]]:
+    request = json.dumps({"command": command, "wait": wait}).encode("ascii") + b"\n"
     if command not in COMMANDS:
         raise ValueError(f"{command!r} is not one of {', '.join(COMMANDS)}.")
     try:
-        line = _exchange(socket_path, json.dumps({"command": command}).encode("ascii") + b"\n", timeout)
+        line = _exchange(socket_path, request, timeout)
     except PermissionError as err:
         raise ControlRefused(
             f"The mail supervisor's socket {socket_path} is closed to this user: become the service account."
@@ -156,8 +159,8 @@ def _exchange(path: Path, request: bytes, timeout: float) -> bytes:
             return stream.readline(_ANSWER_MAX)
 
 
-#: Does a command and returns whether it was done, what to say if not, and the status then.
-Handler = Callable[[str], Awaitable[tuple[str | None, Status]]]
+#: Queues a command; when told to wait, until it is done. Returns what to say if it was not, and the status then.
+Handler = Callable[[str, bool], Awaitable[tuple[str | None, Status]]]
 
 
 class ControlServer:
@@ -175,7 +178,7 @@ class ControlServer:
 
         Args:
             path: where the socket is made; whatever lies there is removed.
-            handler: called with a command; answers (None or the reason of a refusal, the status).
+            handler: called with a command that changes something, and whether to wait for it.
             status: the status at this moment.
             report: all that is known at this moment.
             uids: who may ask.
@@ -233,7 +236,7 @@ class ControlServer:
     async def _answer(self, reader: asyncio.StreamReader) -> dict[str, Any]:
         try:
             line = await asyncio.wait_for(reader.readuntil(b"\n"), _REQUEST_TIMEOUT)
-            command = read_request(line)
+            command, wait = read_request(line)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return _message(f"A request is one line of at most {_REQUEST_MAX} bytes.", self._status())
         except ValueError as err:
@@ -242,12 +245,12 @@ class ControlServer:
             return _message(None, self._status())
         if command == "report":
             return {**_message(None, self._status()), "report": self._report().to_json()}
-        refusal, status = await self._handler(command)
+        refusal, status = await self._handler(command, wait)
         return _message(refusal, status)
 
 
-def read_request(line: bytes) -> str:
-    """Return the command in a request.
+def read_request(line: bytes) -> tuple[str, bool]:
+    """Return the command in a request, and whether to wait until it is done.
 
     Raises:
         ValueError: if it is not a request, with a sentence that says what one looks like.
@@ -256,10 +259,12 @@ def read_request(line: bytes) -> str:
         request = json.loads(line)
     except (ValueError, RecursionError) as err:
         raise ValueError('A request is one line such as {"command": "status"}.') from err
-    command = request.get("command") if isinstance(request, dict) and len(request) == 1 else None
-    if not isinstance(command, str) or command not in COMMANDS:
-        raise ValueError(f"A request has one key, command: one of {', '.join(COMMANDS)}.")
-    return command
+    if not isinstance(request, dict) or not set(request) <= {"command", "wait"}:
+        raise ValueError("A request has the key command, and may have wait.")
+    command, wait = request.get("command"), request.get("wait", True)
+    if not isinstance(command, str) or command not in COMMANDS or not isinstance(wait, bool):
+        raise ValueError(f"A request's command is one of {', '.join(COMMANDS)}; its wait is true or false.")
+    return command, wait
 
 
 def _message(refusal: str | None, status: Status) -> dict[str, Any]:

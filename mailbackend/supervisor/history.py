@@ -23,7 +23,7 @@ _DETAIL_MAX = 1000
 
 #: It came to serve. Detail: Dovecot's version.
 STARTED = "started"
-#: It ended by itself. Detail: how.
+#: It ended by itself. Detail: its exit code, or the signal with a minus before it.
 ENDED = "ended"
 #: By command.
 STOPPED = "stopped"

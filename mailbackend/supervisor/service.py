@@ -164,12 +164,22 @@ class MailService:
             ),
         )
 
-    async def handle(self, command: str) -> tuple[str | None, Status]:
-        """Do a command that changes something, and return why not, or None, and the status then."""
+    async def handle(self, command: str, wait: bool) -> tuple[str | None, Status]:
+        """Queue a command that changes something.
+
+        Args:
+            command: start, stop, restart or reload.
+            wait: whether to return only when it is done, or ANSWER_WITHIN is over.
+
+        Returns:
+            why it was not done, or None; and the status then.
+        """
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         if command == "stop":
             self._interrupt.set()
         self._events.put_nowait(Asked(command, answer))
+        if not wait:
+            return None, self.status()
         try:
             refusal = await asyncio.wait_for(asyncio.shield(answer), ANSWER_WITHIN)
         except TimeoutError:
@@ -252,7 +262,7 @@ class MailService:
             try:
                 await asyncio.to_thread(self._build, self._generation)
             except Problem as problem:
-                return f"Not restarted, what runs goes on: {problem}"
+                return self._refuse_reload(f"Not restarted, what runs goes on: {problem}")
             self._history.add(history.RESTARTED)
             await self._halt()
         return await self._start()
@@ -455,7 +465,7 @@ class MailService:
         if child is not self._child or self._state is not State.RUNNING:
             return
         how = process.exit_text(await child.wait())
-        self._history.add(history.ENDED, how)
+        self._history.add(history.ENDED, str(child.returncode))
         await self._fall(f"Dovecot ended by itself ({how}) and is started again.")
 
     async def _fall(self, error: str) -> None:

@@ -60,8 +60,8 @@ def converse(path: Path, client: Callable[[], object], uids: set[int] | None = N
     """Run `client` in a thread against a server, and return the commands that came through."""
     done: list[str] = []
 
-    async def handle(command: str) -> tuple[str | None, Status]:
-        done.append(command)
+    async def handle(command: str, wait: bool) -> tuple[str | None, Status]:
+        done.append(command if wait else f"{command} without waiting")
         return ("No: it is night." if command == "stop" else None), STATUS
 
     async def serve() -> None:
@@ -98,6 +98,10 @@ def test_a_command_and_its_answer(path: Path) -> None:
     got: list[Status] = []
     assert converse(path, lambda: got.append(ask(path, "reload"))) == ["reload"]
     assert got == [STATUS]
+
+
+def test_a_command_that_is_only_queued(path: Path) -> None:
+    assert converse(path, lambda: ask(path, "restart", wait=False)) == ["restart without waiting"]
 
 
 def test_the_line_itself(path: Path) -> None:
@@ -147,6 +151,7 @@ def test_a_refusal_says_why(path: Path) -> None:
         b'{"command": ["status"]}\n',
         b'{"command": "fly"}\n',
         b'{"command": "status", "more": 1}\n',
+        b'{"command": "stop", "wait": 1}\n',
         b"[" * 900 + b"\n",
         b'{"command": "stat',
         b"",

@@ -651,7 +651,7 @@ def test_a_configuration_that_dovecot_does_not_take_is_taken_back(
             before = service.status()
             monkeypatch.setattr(generations, "render", broken)
             monkeypatch.setattr(generations, "validate", lambda *_: None)
-            refusal, after = await service.handle("reload")
+            refusal, after = await service.handle("reload", True)
             await asyncio.to_thread(lambda: imap(stand).logout())
             return refusal, before, after
 
