@@ -202,6 +202,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=3, minute=17),
         "options": {"expires": 3600},
     },
+    "purge": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["purge"],
+        "schedule": crontab(hour=2, minute=37),
+        "options": {"expires": 3600},
+    },
     "renew the certificate": {
         "task": "panel.core.tasks.start_scheduled",
         "args": ["renew_certificate"],
