@@ -78,6 +78,7 @@ def main(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     if os.geteuid() != 0:
         raise LaunchProblem("A Debian 13 folder needs root: sudo make test-dovecot24")
+    os.umask(0o022)  # the ordinary user inside must be able to read what is put there
     place = _place()
     with _alone(place):
         root = place / "root"
@@ -148,8 +149,7 @@ def _mirrors() -> dict[str, str]:
     """
     command = ["apt-get", "indextargets", "--format", "$(LABEL)\t$(REPO_URI)", "Created-By: Packages"]
     for _attempt in range(2):
-        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        found = dict(line.split("\t") for line in reversed(listed.splitlines()))
+        found = dict(line.split("\t") for line in reversed(_output(command).splitlines()))
         if "Debian" in found:
             return found
         _must(["apt-get", "update", "-q"])
@@ -171,24 +171,32 @@ def _must(command: Sequence[str], log: Path | None = None) -> None:
         raise LaunchProblem(f"{shlex.join(command)} failed; {where}. When solved, start again.")
 
 
+def _output(command: Sequence[str]) -> str:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise LaunchProblem(f"{shlex.join(command)} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _copy(source: Path, copy: Path) -> None:
+    """Copy a file; a link that lies in its place is replaced, not followed out of the folder."""
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    copy.unlink(missing_ok=True)
+    shutil.copyfile(source, copy)
+
+
 def _copy_checkout(target: Path) -> None:
     """Copy what git tracks, and what it would, over the copy of the run before."""
     git = ["git", "-c", f"safe.directory={CHECKOUT}", "-C", str(CHECKOUT)]
-    listed = subprocess.run(
-        [*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    listed = _output([*git, "ls-files", "-z", "--cached", "--others", "--exclude-standard"])
     target.mkdir(mode=0o755, parents=True, exist_ok=True)
     for old in target.iterdir():
         if old.name != ".venv":
             shutil.rmtree(old) if old.is_dir() else old.unlink()
-    for name in filter(None, listed.stdout.split("\0")):
+    for name in filter(None, listed.split("\0")):
         source, copy = CHECKOUT / name, target / name
         if source.is_file() and not source.is_symlink():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(source, copy)
+            _copy(source, copy)
             copy.chmod(0o755 if os.access(source, os.X_OK) else 0o644)
 
 
@@ -196,14 +204,10 @@ def _copy_checkout(target: Path) -> None:
 
 
 def _copy_settings(root: Path) -> None:
-    for name in ("resolv.conf", "hosts"):
-        shutil.copyfile(f"/etc/{name}", root / "etc" / name)
     bundles = {_CA_BUNDLE, *(Path(value) for value in _environment().values() if value.startswith("/"))}
-    for bundle in bundles:
-        if bundle.is_file():
-            copy = root / bundle.relative_to("/")
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(bundle, copy)
+    for path in (Path("/etc/resolv.conf"), Path("/etc/hosts"), *bundles):
+        if path.is_file():
+            _copy(path, root / path.relative_to("/"))
     _write_apt_settings(root / "etc/apt")
 
 
@@ -213,9 +217,7 @@ def _write_apt_settings(folder: Path) -> None:
     if security := mirrors.get("Debian-Security"):
         sources.append(f"deb {security} {_SUITE}-security main")
     (folder / "sources.list").write_text("\n".join(sources) + "\n")
-    dumped = subprocess.run(
-        ["apt-config", "dump", "--no-empty"], capture_output=True, text=True, check=True
-    ).stdout
+    dumped = _output(["apt-config", "dump", "--no-empty"])
     kept = [line for line in dumped.splitlines() if _APT_SETTING.match(line)]
     (folder / "apt.conf.d" / "90of-the-host").write_text("\n".join(kept) + "\n")
 

@@ -80,6 +80,7 @@ OWN = {
         "mail_path = ~/Maildir",
         "mailbox_list_layout = maildir++",
         "storage_grace = 0",
+        "lmtp_user_concurrency_limit = unlimited",
         "sqlite_path = /srv/restante/database/restante.sqlite3",
     ],
 }
