@@ -36,7 +36,8 @@ _TROUBLES: tuple[tuple[str, re.Pattern[str]], ...] = (
         "out_of_memory",
         re.compile(r"Out of memory|Cannot allocate memory|(?:vsz|memory) limit", re.IGNORECASE),
     ),
-    ("log_killed", re.compile(r"\Aservice\(log\): child \d+ (?:killed|returned|dumped)")),
+    # 2.4 names the service twice.
+    ("log_killed", re.compile(r"\A(?:service\(log\): ){1,2}child \d+ (?:killed|returned|dumped)")),
     ("killed", re.compile(r"service\([a-z0-9-]+\): child \d+ killed with signal (?:2|9|15)\b")),
     (
         "crashed",

@@ -35,6 +35,10 @@ def test_a_line_in_its_parts() -> None:
             ("killed", "imap-login"),
         ),
         ("master: Error: service(log): child 8134 killed with signal 9", ("log_killed", "master")),
+        (
+            "master: Error: service(log): service(log): child 87 killed with signal 9",
+            ("log_killed", "master"),
+        ),
         ("imap(ann@example.test)<8141><1T0XgwVh>: Error: x", ("other", "imap")),
         (
             'imap: sess=1T0XgwVh user="ann@example.test" pid=81: Fatal: '

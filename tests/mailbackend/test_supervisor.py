@@ -13,6 +13,7 @@ import smtplib
 import socket
 import sqlite3
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +26,14 @@ from mailbackend.dovecot.doveadm import Doveadm
 from mailbackend.dovecot.render import Identity, render
 from mailbackend.supervisor import generations, history, process, segments
 from mailbackend.supervisor.control import ControlRefused, Status, ask, ask_report
-from mailbackend.supervisor.service import FIRST_PAUSE, LONGEST_PAUSE, MailService, Setup, next_pause
+from mailbackend.supervisor.service import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    LOOK_EVERY,
+    MailService,
+    Setup,
+    next_pause,
+)
 from tests.mailbackend.dovecot_stand import (
     ADDRESS,
     API_KEY,
@@ -247,6 +255,21 @@ def test_a_killed_log_process_is_noticed(running: Supervisor) -> None:
     client = imap(running.stand)
     assert logins_in(running.stand.data.event_log.read_text()) == 1
     client.logout()
+
+
+def test_a_log_process_that_a_reload_replaced_is_not_missed(running: Supervisor) -> None:
+    """A reload begins another one; the old one ends with the last session from before."""
+    before = ask(running.socket, "status")
+    assert before.pid
+    client = imap(running.stand)
+    old = process.log_process(before.pid)
+    ask(running.socket, "reload")
+    assert client.noop()[0] == "OK"
+    client.logout()
+    running.wait_for(lambda _: old not in process.log_processes(before.pid or 0))
+    time.sleep(3 * LOOK_EVERY)  # until it has surely been looked at
+    after = ask(running.socket, "status")
+    assert (after.state, after.pid, after.restarts) == ("RUNNING", before.pid, 0)
 
 
 def test_a_killed_login_process_is_in_the_report(running: Supervisor) -> None:
