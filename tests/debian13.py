@@ -125,7 +125,7 @@ def _alone(place: Path) -> Iterator[None]:
 def _ensure_folder(place: Path, root: Path) -> None:
     """Make the folder, unless the marker says that it was finished, by this recipe."""
     marker, recipe = place / "finished", " ".join([_SUITE, *_PACKAGES])
-    if marker.exists() and marker.read_text() == recipe:
+    if root.is_dir() and marker.exists() and marker.read_text() == recipe:
         return
     marker.unlink(missing_ok=True)
     if root.exists():
