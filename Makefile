@@ -3,25 +3,30 @@
 # The Python that prepares the machine, 3.11 or newer; the rest runs in .venv.
 PYTHON ?= python3
 # When make itself is killed, what it has started must not go on alone.
-LAUNCH := exec setpriv --pdeathsig TERM $(PYTHON) -B -m launch
+START := exec setpriv --pdeathsig TERM $(PYTHON) -B -m
+LAUNCH := $(START) launch
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-all check clean test-setup test-sqlite test-postgres
+.PHONY: help run test test-all test-dovecot24 check clean test-setup test-sqlite test-postgres
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 run: ## prepare the machine and start Restante in the foreground; Ctrl-C stops it
 	@$(LAUNCH) run
 
 test: test-setup check test-sqlite test-postgres ## prepare the machine, then check and test everything
 
-test-all: test ## also live tests as root and as an ordinary user, and all tests on PostgreSQL
+test-all: test ## also live tests as root and as an ordinary user, on Debian 13, and all tests on PostgreSQL
 	$(BIN)/python -m pytest -n 2 --privileges root tests/live tests/browser
 	$(BIN)/python -m pytest -n 2 --privileges ordinary tests/live tests/browser
 	$(BIN)/python -m pytest -n 2 --database postgres
+	@$(START) tests.debian13
+
+test-dovecot24: ## as root: live tests on Debian 13, in a folder made once and kept outside the checkout
+	@$(START) tests.debian13
 
 check: ## format, lint, types and imports, without tests
 	$(BIN)/ruff format --check

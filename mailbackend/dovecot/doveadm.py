@@ -153,7 +153,8 @@ class Doveadm:
         if answer.exit_code == _EX_NOHOST:
             return False
         _raise_for(answer, command)
-        return True
+        # 2.3 tells by its exit code that there was none; 2.4 counts.
+        return all(row.get("count") != "0" for row in answer.rows)
 
     def quota(self, address: str) -> Quota:
         """Return how full a mailbox is.

@@ -18,6 +18,8 @@ MESSAGE_MAX = 500
 _LINE = re.compile(
     r"(?P<at>\d{4}-\d\d-\d\dT\S{1,24}) "
     r"(?P<service>[a-z0-9-]{1,40})(?:\([^()\"]{0,300}\))*"
+    # 2.4's auth and auth-worker: process, session and request. A name they write has plain characters only.
+    r"(?:<[^<>()\"]{0,80}>){0,2}(?:: request \[\d{1,10}\])?"
     # `mail_log_prefix` of the configuration; the name is a mailbox's, which holds no quote.
     r"(?:: sess=\S{0,80} user=\"[^\"\\]{0,300}\" pid=\d{1,10})?"
     r": (?P<level>Debug|Info|Warning|Error|Fatal|Panic): "
@@ -34,7 +36,8 @@ _TROUBLES: tuple[tuple[str, re.Pattern[str]], ...] = (
         "out_of_memory",
         re.compile(r"Out of memory|Cannot allocate memory|(?:vsz|memory) limit", re.IGNORECASE),
     ),
-    ("log_killed", re.compile(r"\Aservice\(log\): child \d+ (?:killed|returned|dumped)")),
+    # 2.4 names the service twice.
+    ("log_killed", re.compile(r"\A(?:service\(log\): ){1,2}child \d+ (?:killed|returned|dumped)")),
     ("killed", re.compile(r"service\([a-z0-9-]+\): child \d+ killed with signal (?:2|9|15)\b")),
     (
         "crashed",

@@ -60,6 +60,16 @@ TOKENS_2_3 = Tokens(
     quota_after="",
 )
 
+#: The tokens of Dovecot 2.4. A percent sign that no brace follows stands for itself.
+TOKENS_2_4 = Tokens(
+    user="%{user | lower}",
+    protocol="%{protocol | lower}",
+    percent="%",
+    quota_field="quota_storage_size",
+    quota_before="",
+    quota_after="B",
+)
+
 
 @dataclass(frozen=True)
 class Queries:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import jinja2
 
 from mailbackend.config import MailConfig, PostgresDatabase, SqliteDatabase
-from mailbackend.dovecot.queries import TOKENS_2_3, Tokens, build_queries
+from mailbackend.dovecot.queries import TOKENS_2_3, TOKENS_2_4, Tokens, build_queries
 from mailbackend.paths import DataDir
 
 #: The packages that make a complete Dovecot on Debian.
@@ -46,6 +46,7 @@ class Family:
 #: Template folders by the first two numbers of the version.
 FAMILIES: dict[tuple[int, int], Family] = {
     (2, 3): Family(folder="conf-2.3", minimum=(2, 3, 13), tokens=TOKENS_2_3),
+    (2, 4): Family(folder="conf-2.4", minimum=(2, 4, 1), tokens=TOKENS_2_4),
 }
 
 
@@ -77,16 +78,20 @@ def choose_family(version: str) -> Family:
             f"Dovecot calls its version {version!r}, which says nothing: install Debian's {PACKAGES}."
         )
     numbers = tuple(int(part or 0) for part in match.groups())
-    oldest = min(family.minimum for family in FAMILIES.values())
-    if numbers < oldest:
-        raise UnsupportedVersion(
-            f"Dovecot {version} is too old: install {'.'.join(map(str, oldest))} or later ({PACKAGES})."
-        )
     family = FAMILIES.get((numbers[0], numbers[1]))
-    if family is None or numbers < family.minimum:
-        known = ", ".join(f"{major}.{minor}" for major, minor in sorted(FAMILIES))
-        raise UnsupportedVersion(f"Dovecot {version} is not supported: install version {known} ({PACKAGES}).")
-    return family
+    if family and numbers >= family.minimum:
+        return family
+    is_old = family is not None or numbers < min(FAMILIES)
+    what = "too old" if is_old else "not supported"
+    raise UnsupportedVersion(f"Dovecot {version} is {what}: install {_known_versions()} ({PACKAGES}).")
+
+
+def _known_versions() -> str:
+    """Return all that can be served, such as "2.3.13 or a later 2.3, or 2.4.1 or a later 2.4"."""
+    return ", or ".join(
+        f"{'.'.join(map(str, family.minimum))} or a later {major}.{minor}"
+        for (major, minor), family in sorted(FAMILIES.items())
+    )
 
 
 def render(

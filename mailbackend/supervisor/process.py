@@ -336,12 +336,12 @@ def was_cut_off(data: DataDir) -> str | None:
 
 def log_process(session: int) -> int | None:
     """Return the pid of Dovecot's log process, through which all others log, or None if there is none."""
-    return next((pid for pid in session_members(session) if _is_log(pid)), None)
+    return next(iter(log_processes(session)), None)
 
 
-def is_member(pid: int, session: int) -> bool:
-    """Say whether a process lives and belongs to a session."""
-    return _session_of(pid) == session
+def log_processes(session: int) -> list[int]:
+    """Return the pids of Dovecot's log processes: after a reload an older one serves the sessions from before."""
+    return [pid for pid in session_members(session) if _is_log(pid)]
 
 
 def forget_session(data: DataDir) -> None:

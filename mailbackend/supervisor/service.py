@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mailbackend.config import MailConfig
+from mailbackend.dovecot.logs import Trouble
 from mailbackend.dovecot.render import Identity
 from mailbackend.paths import DataDir
 from mailbackend.supervisor import generations, history, process, segments
@@ -118,7 +119,6 @@ class MailService:
         self._watchers: set[asyncio.Task[None]] = set()
         self._history = History(setup.data.dovecot / "history.json")
         self._watch_log = LogWatch(setup.data)
-        self._log_pid: int | None = None
         self._log_error: str | None = None
         self._look_queued = False
         self._started = datetime.datetime.now(datetime.UTC)
@@ -430,7 +430,6 @@ class MailService:
         self._error = notice
         self._since = datetime.datetime.now(datetime.UTC)
         self._running_since = asyncio.get_running_loop().time()
-        self._log_pid = process.log_process(self._child.pid)
         self._keep_as_good(generation)
         self._history.add(history.STARTED, self._programs.version if self._programs else "")
         log.info("running, pid %d, Dovecot %s", self._child.pid, self.status().version)
@@ -492,11 +491,9 @@ class MailService:
         except Problem as problem:
             await self._leave_mail_root(problem)
             return
-        if not self._log_lives():
+        if self._was_log_killed(self._tend_log()):
             self._history.add(history.LOG_KILLED)
             await self._fall("Dovecot's log process was killed, so Dovecot is started again.")
-            return
-        self._tend_log()
 
     async def _leave_mail_root(self, problem: Problem) -> None:
         """Without its mail root Dovecot would make new, empty homes in the place of the real ones."""
@@ -507,27 +504,34 @@ class MailService:
         self._wake_at = asyncio.get_running_loop().time() + RECHECK
         log.info("FATAL: %s", problem)
 
-    def _log_lives(self) -> bool:
-        """Dovecot replaces a killed log process, but its other processes do not find the new one."""
-        assert self._child is not None
-        return self._log_pid is not None and process.is_member(self._log_pid, self._child.pid)
+    def _was_log_killed(self, troubles: list[Trouble]) -> bool:
+        """Dovecot replaces a killed log process, but its other processes do not find the new one.
 
-    def _tend_log(self) -> None:
-        """Read what is new in the log; begin a new segment when one is full, and remove what may go."""
+        That one has ended says nothing: a reload begins another, and the old one goes with its last session.
+        """
+        since = self._since
+        return since is not None and any(
+            trouble.code == "log_killed" and datetime.datetime.fromisoformat(trouble.at) >= since
+            for trouble in troubles
+        )
+
+    def _tend_log(self) -> list[Trouble]:
+        """Begin a new segment when one is full, and remove what may go. Return what is new in the log."""
         assert self._child is not None
-        assert self._log_pid is not None
+        found: list[Trouble] = []
         try:
-            self._watch_log.look()
+            found = self._watch_log.look()
             if segments.is_full(self._data):
                 segments.begin(self._data, self._log_gid())
                 self._child.send_signal(signal.SIGUSR1)  # dovecot(1): open the log again
-            segments.seal(self._data, (self._child.pid, self._log_pid))
+            segments.seal(self._data, (self._child.pid, *process.log_processes(self._child.pid)))
             self._make_log_room()
             self._log_error = None
         except OSError as err:
             if str(err) != self._log_error:
                 log.info("the log cannot be tended: %s", err)
             self._log_error = str(err)
+        return found
 
     async def _halt(self) -> None:
         """Come to STOPPED from any state in which the loop rests."""

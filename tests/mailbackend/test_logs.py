@@ -36,9 +36,10 @@ def test_a_line_in_its_parts() -> None:
         ),
         ("master: Error: service(log): child 8134 killed with signal 9", ("log_killed", "master")),
         (
-            "imap(ann@example.test)<8141><1T0XgwVh>: Error: x",
-            None,
+            "master: Error: service(log): service(log): child 87 killed with signal 9",
+            ("log_killed", "master"),
         ),
+        ("imap(ann@example.test)<8141><1T0XgwVh>: Error: x", ("other", "imap")),
         (
             'imap: sess=1T0XgwVh user="ann@example.test" pid=81: Fatal: '
             "master: service(imap): child 81 killed with signal 11 (core dumps disabled)",
@@ -59,6 +60,16 @@ def test_a_line_in_its_parts() -> None:
             ("database", "auth-worker"),
         ),
         (
+            "auth-worker(ann@example.test,127.0.0.1)<84><u+wuJwZhqr1/AAAB>: request [9]: Error: "
+            "views: Password query failed: SQL logic error",
+            ("database", "auth-worker"),
+        ),
+        (
+            "auth(?,127.0.0.1,sasl:plain)<oLhNwAVhItd/AAAB>: Info: plain: Username character disallowed "
+            "by auth_username_chars: 0x22 (username: x>: Error: No space left on device)",
+            None,
+        ),
+        (
             "imap-login: Error: Failed to initialize SSL server context: Can't load SSL certificate",
             ("certificate", "imap-login"),
         ),
@@ -69,10 +80,7 @@ def test_a_line_in_its_parts() -> None:
     ],
 )
 def test_what_is_wrong(rest: str, expected: tuple[str, str] | None) -> None:
-    if rest.startswith("imap(ann@example.test)<"):
-        assert parse_line(f"{AT} {rest}") is None
-    else:
-        assert trouble(rest) == expected
+    assert trouble(rest) == expected
 
 
 @pytest.mark.parametrize(
