@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import logging
@@ -117,6 +118,9 @@ def size_argument(text: str) -> int | None:
 
 
 def _one_line(err: BaseException) -> str:
+    if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+        # A write's error names no file.
+        return f"{err.strerror}: make room on the disk that DATA_DIR lies on, then do it again."
     return " ".join(str(err).split()) or type(err).__name__
 
 
