@@ -164,8 +164,12 @@ class Client:
             if not line.endswith("\n"):
                 raise Broken("the connection was closed")
             lines.append(line.rstrip())
-            if line[3:4] != "-":
-                return " ".join(lines)
+            if line[3:4] == "-":
+                continue
+            if line.startswith("421"):
+                # It ends the conversation, in place of any answer (RFC 5321 section 3.8).
+                raise Broken(line.rstrip())
+            return " ".join(lines)
 
 
 class Load:

@@ -24,7 +24,7 @@ pytestmark = [
 ]
 
 #: What a person understands, whoever says it.
-FULL = re.compile(r"no space left|disk\b.* full|full\b.* disk", re.IGNORECASE)
+FULL = re.compile(r"no space left|\bdisk\b.* full|\bfull\b.* disk|\bdisk has room", re.IGNORECASE)
 
 
 @dataclass
@@ -161,6 +161,28 @@ def write_until_refused(stand: Stand, domain: str) -> Answer:
         if answer.code:
             return answer
     raise AssertionError("a full disk took 20 mailboxes")
+
+
+def test_no_room_at_the_first_start(make_stand: Callable[..., Stand]) -> None:
+    """Each attempt ends with a sentence, and leaves nothing that is in the way of the next."""
+    stand = make_stand()
+    volumes = mount_data_dir(stand)
+    try:
+        for name in ("data", "mail", "database"):
+            volumes[name].fill()
+            stand.start(wait=False)
+            assert stand.process is not None
+            assert stand.process.wait(60) != 0
+            assert FULL.search(stand.log), stand.log
+            assert "Traceback" not in stand.log
+            (stand.folder / "start.log").unlink()
+            volumes[name].free()
+        stand.start()
+        assert stand.new_mailbox().subjects() == ["Welcome to your mailbox"]
+    finally:
+        stand.stop()
+        unmount(volumes)
+        stand.remove()
 
 
 def test_no_room_at_all(place: Place) -> None:
