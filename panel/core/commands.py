@@ -74,7 +74,7 @@ class Command(BaseCommand):
         except EXPECTED as err:
             raise CommandError(_one_line(err)) from err
         except DatabaseError as err:
-            raise CommandError(f"The database does not answer: {_one_line(err)}") from err
+            raise CommandError(f"The database does not answer: {_database_reason(err)}") from err
         finally:
             logging.disable(logging.NOTSET)
         self.stdout.write(json.dumps(answer, ensure_ascii=False) if options["json"] else _as_lines(answer))
@@ -115,6 +115,12 @@ def size_argument(text: str) -> int | None:
         return parse_size(text)
     except ValueError as err:
         raise Problem(f"{text[:40]!r} is not a size. {err}") from err
+
+
+def _database_reason(err: DatabaseError) -> str:
+    reason = _one_line(err)
+    # SQLite: "disk I/O error" when it cannot open its files on a full disk, "database or disk is full" later.
+    return f"{reason}. Look whether its disk has room." if "disk" in reason else reason
 
 
 def _one_line(err: BaseException) -> str:
