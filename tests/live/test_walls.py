@@ -60,9 +60,11 @@ def test_doveadms_api_does_what_the_panel_calls_and_no_more(stand: Stand) -> Non
         ((kind, content),) = Api(stand).ask((name, {}))
         assert (kind, content["type"]) == ("error", "unAuthorized"), (name, content)
     user = {"user": box.address}
-    answers = Api(stand).ask(("who", {}), ("kick", {"mask": [box.address]}), ("quotaGet", user))
-    assert [kind for kind, _content in answers] == ["doveadmResponse", "error", "doveadmResponse"]
-    assert answers[1][1]["exitCode"] == 68, "nobody is signed in, so nobody can be kicked"
+    for command in (("who", {}), ("quotaGet", user)):
+        assert Api(stand).ask(command)[0][0] == "doveadmResponse", command
+    ((kind, content),) = Api(stand).ask(("kick", {"mask": [box.address]}))
+    # Nobody is signed in: to Dovecot 2.3 that is an error (68), to 2.4 it is none.
+    assert kind == "doveadmResponse" or content == {"type": "exitCode", "exitCode": 68}
     assert box.subjects() == ["Welcome to your mailbox"]
 
 
