@@ -6,6 +6,7 @@ imports the rest only when its version is known. The second stage is imported on
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -51,6 +52,13 @@ def main(arguments: list[str]) -> int:
     except LaunchProblem as problem:
         print(problem, file=sys.stderr)
         return problem.exit_code
+    except OSError as err:
+        if err.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(
+            f"{err.strerror}: make room on the disk that DATA_DIR lies on, then start again.", file=sys.stderr
+        )
+        return 1
     except KeyboardInterrupt:
         return 130
 

@@ -91,12 +91,17 @@ class Finding:
 
 
 def create_mail_root(root: Path, root_id: str) -> None:
-    """Write the marker into the mail root, which must exist.
+    """Write the marker into the mail root, which must exist: whole, or not at all.
 
     Raises:
         OSError: if it cannot be written.
     """
-    _write(root / MARKER, f"{root_id}\n".encode())
+    beside = root / f"{MARKER}-{secrets.token_hex(6)}"
+    try:
+        _write(beside, f"{root_id}\n".encode())
+        beside.rename(root / MARKER)
+    finally:
+        beside.unlink(missing_ok=True)
     sync_folder(root)
 
 

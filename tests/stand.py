@@ -169,6 +169,16 @@ class Stand:
         )
         return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
+    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+        """Start Python with these arguments in this stand's environment; its standard output can be read."""
+        return subprocess.Popen(
+            [*self._become(), str(PYTHON), *arguments],
+            cwd=CHECKOUT,
+            env=self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+        )
+
     def must(self, *arguments: str, stdin: str | bytes = "") -> Any:
         """Run a command that must succeed and return its JSON answer."""
         answer = self.command(*arguments, stdin=stdin)

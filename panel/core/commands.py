@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import getpass
 import json
 import logging
@@ -73,7 +74,7 @@ class Command(BaseCommand):
         except EXPECTED as err:
             raise CommandError(_one_line(err)) from err
         except DatabaseError as err:
-            raise CommandError(f"The database does not answer: {_one_line(err)}") from err
+            raise CommandError(f"The database does not answer: {_database_reason(err)}") from err
         finally:
             logging.disable(logging.NOTSET)
         self.stdout.write(json.dumps(answer, ensure_ascii=False) if options["json"] else _as_lines(answer))
@@ -116,7 +117,16 @@ def size_argument(text: str) -> int | None:
         raise Problem(f"{text[:40]!r} is not a size. {err}") from err
 
 
+def _database_reason(err: DatabaseError) -> str:
+    reason = _one_line(err)
+    # SQLite: "disk I/O error" when it cannot open its files on a full disk, "database or disk is full" later.
+    return f"{reason}. Look whether its disk has room." if "disk" in reason else reason
+
+
 def _one_line(err: BaseException) -> str:
+    if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+        # A write's error names no file.
+        return f"{err.strerror}: make room on the disk that DATA_DIR lies on, then do it again."
     return " ".join(str(err).split()) or type(err).__name__
 
 

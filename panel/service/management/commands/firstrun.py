@@ -57,7 +57,9 @@ def _prepare_database() -> None:
         if connection.vendor == "postgresql" or missing_views():
             create_views()
     except DatabaseError as err:
-        raise Problem(f"The database cannot be used: {err}. Look at DATABASE_URL.") from err
+        raise Problem(
+            f"The database cannot be used: {err}. Look at DATABASE_URL, and whether its disk has room."
+        ) from err
 
 
 def _prepare_mail_root() -> None:
@@ -74,7 +76,10 @@ def _prepare_mail_root() -> None:
         )
     if marker is None:
         marker = secrets.token_hex(16)
-        maildir.create_mail_root(root, marker)
+        try:
+            maildir.create_mail_root(root, marker)
+        except OSError as err:
+            raise Problem(f"The mail root {root} cannot be written: {err.strerror}.") from err
     Installation.objects.create(id=1, mail_root_id=marker)
 
 
