@@ -1,0 +1,79 @@
+"""Memory of idle sessions over TLS, against the same Dovecot without Restante."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from bench import reference
+from bench.client import IdleSessions, Target
+from bench.frame import Aim, Better, Row, Side
+from bench.processes import BenchProblem, session_pids, session_pss
+from bench.product import PASSWORD
+from bench.setup import Setup
+
+#: Seconds after which processes have settled.
+_SETTLE = 1.0
+#: Seconds in which the processes of ended sessions must be gone.
+_GONE = 30.0
+
+
+@contextlib.contextmanager
+def rows(setup: Setup) -> Iterator[list[Row]]:
+    """Yield the rows: against the reference in the same mode, and in Dovecot's default mode."""
+    product, number = setup.product, setup.scale.sessions
+
+    def side(what: str, target: Target, master: int) -> Side:
+        return Side(what, lambda: _per_session(target, product.plain, master, number))
+
+    work = (
+        f"PSS of all of Dovecot's processes with {number} sessions (signed in, inbox selected, silent) less PSS "
+        f"before, for each session. {len(product.plain)} mailboxes, their passwords stored as they are."
+    )
+    with contextlib.ExitStack() as stack:
+        same_mode = stack.enter_context(reference.prepared(product, reference.MANY_EACH))
+        default = stack.enter_context(reference.prepared(product, reference.ONE_EACH))
+        stack.enter_context(product.running())
+        ours = side(
+            "the mail service as `make run` starts it, the quota plugin on", product.target, product.dovecot
+        )
+        others = [
+            side(what, other.target, stack.enter_context(other.running()))
+            for what, other in (
+                ("the same Dovecot, passwd-file, no plugin, login processes in the same mode", same_mode),
+                ("the same Dovecot, passwd-file, no plugin, one login process for each connection", default),
+            )
+        ]
+        yield [
+            Row("memory", work, "MB", Better.LOWER, ours, others[0], Aim(0.65, of_ratio=False)),
+            Row("memory-default-mode", work, "MB", Better.LOWER, ours, others[1], None),
+        ]
+
+
+def _per_session(target: Target, addresses: list[str], master: int, number: int) -> float:
+    """Return MB for each session, once its processes have served one before."""
+    IdleSessions(target, addresses, PASSWORD, len(addresses)).close()
+    _wait_until_quiet(master)
+    before, processes = session_pss(master), len(session_pids(master))
+    sessions = IdleSessions(target, addresses, PASSWORD, number)
+    try:
+        time.sleep(_SETTLE)
+        more = len(session_pids(master)) - processes
+        if more < number:
+            raise BenchProblem(f"Only {more} processes for {number} sessions.")
+        return (session_pss(master) - before) / number
+    finally:
+        sessions.close()
+        _wait_until_quiet(master)
+
+
+def _wait_until_quiet(master: int) -> None:
+    """Wait until the number of processes does not change any more."""
+    deadline = time.monotonic() + _GONE
+    before = -1
+    while (now := len(session_pids(master))) != before:
+        if time.monotonic() > deadline:
+            raise BenchProblem(f"After {_GONE:.0f} s there are still processes of ended sessions.")
+        before = now
+        time.sleep(_SETTLE)

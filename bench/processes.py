@@ -1,0 +1,98 @@
+"""Processes of a measurement: who they are, what they are made of, and how they end."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mailbackend.paths import SERVICE_ACCOUNT
+
+#: Seconds to wait for something that must come, before a measurement is given up.
+PATIENCE = 30.0
+_POLL = 0.005
+
+
+class BenchProblem(Exception):
+    """A measurement cannot be made; the message says why."""
+
+
+def become() -> list[str]:
+    """Return the beginning of a command line whose rest ends with us, and runs as the account if we are root."""
+    change = (
+        ["--reuid", SERVICE_ACCOUNT, "--regid", SERVICE_ACCOUNT, "--init-groups"] if os.geteuid() == 0 else []
+    )
+    return ["setpriv", *change, "--pdeathsig", "TERM"]
+
+
+def launch(command: Sequence[str], log: Path, **options: object) -> subprocess.Popen[bytes]:
+    """Start a server as the account, in a session of its own so that Ctrl-C reaches only us.
+
+    Args:
+        command: program and arguments.
+        log: where its output goes.
+        options: cwd and env of Popen.
+    """
+    with log.open("ab") as output:
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]  # the options are two of Popen's
+            [*become(), *command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            **options,
+        )
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End a server and what is left of its session."""
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(PATIENCE)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def wait_until(condition: Callable[[], bool], what: str, process: subprocess.Popen[bytes]) -> None:
+    """Wait until `condition` holds.
+
+    Raises:
+        BenchProblem: if `process` ends before, or it takes too long.
+    """
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if process.poll() is not None:
+            raise BenchProblem(f"{what}: the process ended with {process.returncode}.")
+        if time.monotonic() > deadline:
+            raise BenchProblem(f"{what} did not come within {PATIENCE:.0f} s.")
+        time.sleep(_POLL)
+
+
+def session_pids(leader: int) -> list[int]:
+    """Return the processes of the session that `leader` leads, itself included."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                # proc(5): after the name in brackets come state, parent, process group and session.
+                fields = (entry / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
+                if int(fields[3]) == leader:
+                    found.append(int(entry.name))
+    return found
+
+
+def session_pss(leader: int) -> float:
+    """Return the memory of a session's processes in MB (10⁶ bytes), shared pages divided among who shares them."""
+    kibibytes = 0
+    for pid in session_pids(leader):
+        with contextlib.suppress(ProcessLookupError, FileNotFoundError):
+            for line in Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines():
+                if line.startswith("Pss:"):
+                    kibibytes += int(line.split()[1])
+    return kibibytes * 1024 / 1e6
