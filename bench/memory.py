@@ -9,14 +9,15 @@ from collections.abc import Iterator
 from bench import reference
 from bench.client import IdleSessions, Target
 from bench.frame import Aim, Better, Row, Side
-from bench.processes import BenchProblem, session_pids, session_pss
+from bench.processes import BenchProblem, process_name, session_pids, session_pss
 from bench.product import PASSWORD
 from bench.setup import Setup
 
 #: Seconds after which processes have settled.
 _SETTLE = 1.0
 #: Seconds in which the processes of ended sessions must be gone.
-_GONE = 30.0
+_GONE = 60.0
+_POLL = 0.2
 
 
 @contextlib.contextmanager
@@ -54,26 +55,30 @@ def rows(setup: Setup) -> Iterator[list[Row]]:
 def _per_session(target: Target, addresses: list[str], master: int, number: int) -> float:
     """Return MB for each session, once its processes have served one before."""
     IdleSessions(target, addresses, PASSWORD, len(addresses)).close()
-    _wait_until_quiet(master)
-    before, processes = session_pss(master), len(session_pids(master))
+    _wait_until_ended(master)
+    before = session_pss(master)
     sessions = IdleSessions(target, addresses, PASSWORD, number)
     try:
         time.sleep(_SETTLE)
-        more = len(session_pids(master)) - processes
-        if more < number:
-            raise BenchProblem(f"Only {more} processes for {number} sessions.")
+        found = _mail_processes(master)
+        if found != number:
+            raise BenchProblem(f"{found} processes serve {number} sessions: they cannot be told apart.")
         return (session_pss(master) - before) / number
     finally:
         sessions.close()
-        _wait_until_quiet(master)
+        _wait_until_ended(master)
 
 
-def _wait_until_quiet(master: int) -> None:
-    """Wait until the number of processes does not change any more."""
+def _mail_processes(master: int) -> int:
+    """Return how many processes serve a session behind the login."""
+    return sum(process_name(pid) == "imap" for pid in session_pids(master))
+
+
+def _wait_until_ended(master: int) -> None:
+    """Wait until no session is left, and its memory is given back."""
     deadline = time.monotonic() + _GONE
-    before = -1
-    while (now := len(session_pids(master))) != before:
+    while _mail_processes(master):
         if time.monotonic() > deadline:
             raise BenchProblem(f"After {_GONE:.0f} s there are still processes of ended sessions.")
-        before = now
-        time.sleep(_SETTLE)
+        time.sleep(_POLL)
+    time.sleep(_SETTLE)

@@ -87,6 +87,13 @@ def session_pids(leader: int) -> list[int]:
     return found
 
 
+def process_name(pid: int) -> str:
+    """Return the name of a process's program, or an empty text if it has ended."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
+    return ""
+
+
 def session_pss(leader: int) -> float:
     """Return the memory of a session's processes in MB (10⁶ bytes), shared pages divided among who shares them."""
     kibibytes = 0
