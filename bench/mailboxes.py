@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 from collections.abc import Iterator
 from typing import Any
 
@@ -29,11 +30,11 @@ def rows(setup: Setup) -> Iterator[list[Row]]:
         return float(answer["each"])
 
     def remark() -> str:
-        queries = setup.product.worker.ask("queries", domain=DOMAIN)["queries"]
+        queries = setup.product.worker.ask("queries", domain=DOMAIN, bulk=scale.bulk)
         return (
-            f"{queries} queries for each creation, BEGIN and SAVEPOINT included (aim: at most {QUERIES}). The hash, "
-            f"{sum(hashes) / len(hashes):.1f} ms each, is not counted: the same one is measured right after each "
-            "creation and subtracted."
+            f"{queries['one']} queries for each creation, BEGIN and SAVEPOINT included (aim: at most {QUERIES}); "
+            f"{queries['bulk']} for {scale.bulk} in bulk. The hash, {statistics.median(hashes):.1f} ms each, is not "
+            "counted: the same one is measured right after each creation and subtracted."
         )
 
     shape = ask("bare", 1)
@@ -52,5 +53,17 @@ def rows(setup: Setup) -> Iterator[list[Row]]:
             reference=reference,
             aim=Aim(10, of_ratio=False),
             remark=remark,
-        )
+        ),
+        Row(
+            name="mailboxes-in-bulk",
+            work="The same for many at once, their hashes made before.",
+            unit="ms each",
+            better=Better.LOWER,
+            ours=Side(
+                f"`create_mailboxes` with {scale.bulk} mailboxes, durable on disk (one sync)",
+                lambda: float(ask("in_bulk", scale.bulk)["each"]),
+            ),
+            reference=reference,
+            aim=Aim(0.5, of_ratio=True),
+        ),
     ]
