@@ -46,8 +46,8 @@ def main(arguments: list[str]) -> int:
     scale = QUICK if options.quick else FULL
     if options.rounds:
         scale = replace(scale, rounds=options.rounds)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    signal.signal(signal.SIGALRM, _too_long)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(number, _interrupt)
     signal.alarm((_LONGEST_QUICK if options.quick else _LONGEST) * len(options.database))
     try:
         sections = [
@@ -109,8 +109,13 @@ def _cluster(database: str) -> Iterator[str]:
         cluster.stop()
 
 
-def _too_long(_number: int, _frame: FrameType | None) -> NoReturn:
-    raise BenchProblem("It takes too long and is given up.")
+def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
+    """End what is going on. Clearing up is not interrupted again."""
+    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+        signal.signal(other, signal.SIG_IGN)
+    if number == signal.SIGALRM:
+        raise BenchProblem("It takes too long and is given up.")
+    raise KeyboardInterrupt
 
 
 def _circumstances(rounds: int, arguments: Sequence[str]) -> Circumstances:

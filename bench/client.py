@@ -54,10 +54,12 @@ class LoginRate:
 
     Attributes:
         per_second: logins.
+        logins: in all.
         client_share: the part of the machine's processors that the clients took, 0 to 1.
     """
 
     per_second: float
+    logins: int
     client_share: float
 
 
@@ -199,13 +201,18 @@ def _run_logins(order: dict[str, Any]) -> None:
         processes.append(process)
     before = time.monotonic()
     go.set()
-    rates = [pipe.recv() for pipe in pipes]
+    done: list[tuple[int, float]] = [pipe.recv() for pipe in pipes]
     elapsed = time.monotonic() - before
     for process in processes:
         process.join()
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     share = (used.ru_utime + used.ru_stime) / (elapsed * (os.cpu_count() or 1))
-    sys.stdout.write(json.dumps(asdict(LoginRate(per_second=sum(rates), client_share=share))))
+    reached = LoginRate(
+        per_second=sum(count / seconds for count, seconds in done),
+        logins=sum(count for count, _seconds in done),
+        client_share=share,
+    )
+    sys.stdout.write(json.dumps(asdict(reached)))
 
 
 def _keep_signing_in(order: dict[str, Any], number: int, go: Event, answer: Connection) -> None:
@@ -220,7 +227,7 @@ def _keep_signing_in(order: dict[str, Any], number: int, go: Event, answer: Conn
         address = addresses[(number * 7 + count) % len(addresses)]
         Session(target, context, address, order["password"]).logout()
         count += 1
-    answer.send(count / elapsed)
+    answer.send((count, elapsed))
 
 
 def _run_sessions(order: dict[str, Any]) -> None:

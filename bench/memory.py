@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 from bench import reference
 from bench.client import IdleSessions, Target
@@ -25,48 +26,54 @@ def rows(setup: Setup) -> Iterator[list[Row]]:
     """Yield the rows: against the reference in the same mode, and in Dovecot's default mode."""
     product, number = setup.product, setup.scale.sessions
 
-    def side(what: str, target: Target, master: int) -> Side:
-        return Side(what, lambda: _per_session(target, product.plain, master, number))
+    def side(what: str, target: Target, running: Callable[[], AbstractContextManager[int]]) -> Side:
+        return Side(what, lambda: _per_session(target, product.plain, running, number))
 
     work = (
-        f"PSS of all of Dovecot's processes with {number} sessions (signed in, inbox selected, silent) less PSS "
-        f"before, for each session. {len(product.plain)} mailboxes, their passwords stored as they are."
+        f"PSS of all of Dovecot's processes with {number} sessions (signed in over TLS, inbox selected, silent) less "
+        f"PSS before, for each session; started anew for each round. {len(product.plain)} mailboxes, their passwords "
+        "stored as they are."
     )
-    with contextlib.ExitStack() as stack:
-        same_mode = stack.enter_context(reference.prepared(product, reference.MANY_EACH))
-        default = stack.enter_context(reference.prepared(product, reference.ONE_EACH))
-        stack.enter_context(product.running())
+    with (
+        reference.prepared(product, reference.MANY_EACH) as same_mode,
+        reference.prepared(product, reference.ONE_EACH) as default,
+    ):
         ours = side(
-            "the mail service as `make run` starts it, the quota plugin on", product.target, product.dovecot
+            "the mail service as `make run` starts it, the quota plugin on", product.target, product.running
         )
-        others = [
-            side(what, other.target, stack.enter_context(other.running()))
-            for what, other in (
-                ("the same Dovecot, passwd-file, no plugin, login processes in the same mode", same_mode),
-                ("the same Dovecot, passwd-file, no plugin, one login process for each connection", default),
-            )
-        ]
+        theirs = side(
+            "the same Dovecot, passwd-file, no plugin, login processes in the same mode",
+            same_mode.target,
+            same_mode.running,
+        )
+        usual = side(
+            "the same Dovecot, passwd-file, no plugin, one login process for each connection",
+            default.target,
+            default.running,
+        )
         yield [
-            Row("memory", work, "MB", Better.LOWER, ours, others[0], Aim(0.65, of_ratio=False)),
-            Row("memory-default-mode", work, "MB", Better.LOWER, ours, others[1], None),
+            Row("memory", work, "MB", Better.LOWER, ours, theirs, Aim(0.65, of_ratio=False)),
+            Row("memory-default-mode", work, "MB", Better.LOWER, ours, usual, None),
         ]
 
 
-def _per_session(target: Target, addresses: list[str], master: int, number: int) -> float:
-    """Return MB for each session, once its processes have served one before."""
-    IdleSessions(target, addresses, PASSWORD, len(addresses)).close()
-    _wait_until_ended(master)
-    before = session_pss(master)
-    sessions = IdleSessions(target, addresses, PASSWORD, number)
-    try:
-        time.sleep(_SETTLE)
-        found = _mail_processes(master)
-        if found != number:
-            raise BenchProblem(f"{found} processes serve {number} sessions: they cannot be told apart.")
-        return (session_pss(master) - before) / number
-    finally:
-        sessions.close()
+def _per_session(
+    target: Target, addresses: list[str], running: Callable[[], AbstractContextManager[int]], number: int
+) -> float:
+    """Start the server, and return MB for each session. Its processes have served some before."""
+    with running() as master:
+        IdleSessions(target, addresses, PASSWORD, len(addresses)).close()
         _wait_until_ended(master)
+        before = session_pss(master)
+        sessions = IdleSessions(target, addresses, PASSWORD, number)
+        try:
+            time.sleep(_SETTLE)
+            found = _mail_processes(master)
+            if found != number:
+                raise BenchProblem(f"{found} processes serve {number} sessions: they cannot be told apart.")
+            return (session_pss(master) - before) / number
+        finally:
+            sessions.close()
 
 
 def _mail_processes(master: int) -> int:

@@ -80,11 +80,15 @@ def session_pids(leader: int) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                # proc(5): after the name in brackets come state, parent, process group and session.
-                fields = (entry / "stat").read_text("ascii", "replace").rpartition(")")[2].split()
-                if int(fields[3]) == leader:
-                    found.append(int(entry.name))
+                pid = int(entry.name)
+                if int(_stat_fields(pid)[3]) == leader:
+                    found.append(pid)
     return found
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """Return what follows the name in /proc/PID/stat (proc(5)): state, parent, process group, session and so on."""
+    return Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
 
 
 def process_name(pid: int) -> str:
@@ -92,6 +96,17 @@ def process_name(pid: int) -> str:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
     return ""
+
+
+def session_cpu(leader: int) -> float:
+    """Return the seconds of processor time that a session has used: who lives, and whose end the leader has seen."""
+    ticks = 0
+    for pid in session_pids(leader):
+        with contextlib.suppress(OSError):
+            fields = _stat_fields(pid)
+            # utime and stime; for the leader also cutime and cstime, those of its children that ended.
+            ticks += sum(map(int, fields[11 : 15 if pid == leader else 13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def session_pss(leader: int) -> float:

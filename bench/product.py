@@ -81,37 +81,26 @@ class Product:
         """Where its IMAPS listens."""
         return Target(self.stand.ports["imaps"], str(self.stand.data_dir.tls / "ca.crt"))
 
-    @property
-    def dovecot(self) -> int:
-        """The pid of Dovecot's master, who leads its session.
-
-        Raises:
-            BenchProblem: if it does not run.
-        """
-        pid = ask(self.stand.data_dir.control_socket, "status").pid
-        if pid is None:
-            raise BenchProblem("The mail service does not run.")
-        return pid
-
-    @property
-    def version(self) -> str:
-        """Of the Dovecot that runs."""
-        return ask(self.stand.data_dir.control_socket, "status").version or "unknown"
-
     def launch(self) -> subprocess.Popen[bytes]:
         """Start the mail supervisor, and do not wait."""
         command = [str(PYTHON), "-m", "mailbackend.supervisor", "--data-dir", str(self.stand.data_dir.root)]
         return launch(command, self.stand.folder / "supervisor.log", cwd=CHECKOUT, env=self.stand.environment)
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Run the mail supervisor with its Dovecot, and end it afterwards."""
+    def running(self) -> Iterator[int]:
+        """Run the mail supervisor with its Dovecot, and end it afterwards. Yields the pid of Dovecot's master."""
         process = self.launch()
         try:
             wait_until(self._is_running, "the mail service", process)
-            yield
+            yield self._dovecot()
         finally:
             end(process)
+
+    def _dovecot(self) -> int:
+        pid = ask(self.stand.data_dir.control_socket, "status").pid
+        if pid is None:
+            raise BenchProblem("The mail service ended at once.")
+        return pid
 
     def _is_running(self) -> bool:
         try:

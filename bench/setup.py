@@ -26,7 +26,7 @@ class Scale:
     sessions: int
 
 
-FULL = Scale(rounds=5, boxes=50, bulk=500, seconds=8, sessions=500)
+FULL = Scale(rounds=5, boxes=50, bulk=500, seconds=6, sessions=500)
 QUICK = Scale(rounds=2, boxes=15, bulk=60, seconds=3, sessions=500)
 
 
