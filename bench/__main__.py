@@ -126,6 +126,10 @@ def _circumstances(rounds: int, arguments: Sequence[str]) -> Circumstances:
             f"{os.cpu_count()} cores ({_processor()}), {memory_gb:.0f} GB, "
             f"{platform.system()} {platform.release()}"
         ),
+        load=(
+            f"{os.getloadavg()[2]:.1f} processes ready to run on average over the last 15 minutes, those of the "
+            "measurement included"
+        ),
         versions=(
             f"Dovecot {find_dovecot()[1]}, Python {platform.python_version()}, Django {django.__version__}, "
             f"SQLite {sqlite3.sqlite_version}"

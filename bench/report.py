@@ -17,6 +17,7 @@ class Circumstances:
     Attributes:
         date: of the run, ISO 8601.
         machine: processor, cores, memory, system.
+        load: how busy it was.
         versions: of the programs that were measured.
         rounds: how often each side was measured.
         command: which was typed.
@@ -24,6 +25,7 @@ class Circumstances:
 
     date: str
     machine: str
+    load: str
     versions: str
     rounds: int
     command: str
@@ -61,6 +63,7 @@ def as_page(sections: Sequence[Section], circumstances: Circumstances) -> str:
             (
                 f"- Date: {circumstances.date}",
                 f"- Machine: {circumstances.machine}; clients and servers on the same one",
+                f"- Load: {circumstances.load}",
                 f"- Versions: {circumstances.versions}",
                 f"- Rounds: {circumstances.rounds}",
             )

@@ -28,7 +28,7 @@ ROWS = [
     measured("third", None),
 ]
 
-CIRCUMSTANCES = Circumstances("2026-01-02", "2 cores", "Dovecot 2.3", 3, "python -m bench")
+CIRCUMSTANCES = Circumstances("2026-01-02", "2 cores", "3.4", "Dovecot 2.3", 3, "python -m bench")
 
 
 def test_markdown_has_figures_spread_ratio_and_aim() -> None:
@@ -53,6 +53,7 @@ def test_the_page_says_when_on_what_and_what_each_row_is() -> None:
         "Written by `python -m bench`",
         "Date: 2026-01-02",
         "Machine: 2 cores",
+        "Load: 3.4",
         "Versions: Dovecot 2.3",
         "ratios hold",
         "## SQLite",
