@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from mailbackend.paths import SERVICE_ACCOUNT
@@ -29,22 +29,26 @@ def become() -> list[str]:
     return ["setpriv", *change, "--pdeathsig", "TERM"]
 
 
-def launch(command: Sequence[str], log: Path, **options: object) -> subprocess.Popen[bytes]:
+def launch(
+    command: Sequence[str], log: Path, *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Start a server as the account, in a session of its own so that Ctrl-C reaches only us.
 
     Args:
         command: program and arguments.
         log: where its output goes.
-        options: cwd and env of Popen.
+        cwd: its folder, or None for ours.
+        env: its environment, or None for ours.
     """
     with log.open("ab") as output:
-        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]  # the options are two of Popen's
+        return subprocess.Popen(
             [*become(), *command],
+            cwd=cwd,
+            env=env,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            **options,
         )
 
 
