@@ -34,7 +34,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "memory": memory,
     "start": start,
 }
-TITLES = {"sqlite": "SQLite", "postgres": "PostgreSQL"}
+DATABASES = ("sqlite", "postgres")
 
 #: Seconds for each database after which everything is given up.
 _LONGEST_QUICK, _LONGEST = 170, 1200
@@ -66,13 +66,13 @@ def main(arguments: list[str]) -> int:
 
 def measure_all(database: str, subjects: Sequence[str], scale: Scale) -> Section:
     """Measure subjects on one database, and print their table."""
-    print(f"\n{TITLES[database]}: preparing", flush=True)
+    print(f"\n{database}: preparing", flush=True)
     measurements = []
-    with _cluster(database) as url, prepared(url) as product:
+    with _database(database) as (title, url), prepared(url) as product:
         for name in subjects:
             with SUBJECTS[name].rows(Setup(product, scale)) as rows:
                 measurements += measure_rows(rows, scale.rounds, lambda line: print(line, flush=True))
-    section = Section(TITLES[database], measurements)
+    section = Section(title, measurements)
     print(f"\n{section.title}\n{as_text(measurements)}", flush=True)
     return section
 
@@ -83,7 +83,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each side is measured")
     parser.add_argument("--quick", action="store_true", help="less of everything: under 3 minutes")
     parser.add_argument(
-        "--database", nargs="+", choices=list(TITLES), default=["sqlite"], help="default: sqlite"
+        "--database", nargs="+", choices=DATABASES, default=["sqlite"], help="default: sqlite"
     )
     parser.add_argument(
         "--write", type=Path, metavar="FILE", help="write the page, such as docs/benchmarks.md"
@@ -97,14 +97,14 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 
 
 @contextlib.contextmanager
-def _cluster(database: str) -> Iterator[str]:
-    """Yield the address of a PostgreSQL cluster, or an empty text for SQLite."""
-    if database == "sqlite":
-        yield ""
+def _database(name: str) -> Iterator[tuple[str, str]]:
+    """Yield name and version of a database, and the address of its cluster, or an empty text for SQLite."""
+    if name == "sqlite":
+        yield f"SQLite {sqlite3.sqlite_version}", ""
         return
     cluster = Cluster.start(fsync=True)
     try:
-        yield cluster.url
+        yield f"PostgreSQL {cluster.programs.parent.name}", cluster.url
     finally:
         cluster.stop()
 
@@ -131,8 +131,7 @@ def _circumstances(rounds: int, arguments: Sequence[str]) -> Circumstances:
             "measurement included"
         ),
         versions=(
-            f"Dovecot {find_dovecot()[1]}, Python {platform.python_version()}, Django {django.__version__}, "
-            f"SQLite {sqlite3.sqlite_version}"
+            f"Dovecot {find_dovecot()[1]}, Python {platform.python_version()}, Django {django.__version__}"
         ),
         rounds=rounds,
         command=" ".join(["python -m bench", *arguments]),
