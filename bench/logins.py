@@ -81,8 +81,8 @@ def rows(setup: Setup) -> Iterator[list[Row]]:
                 "logins",
                 "Connect over TLS (full handshake), LOGIN, LOGOUT; the password is stored as Argon2id (19 MiB, t = 2, "
                 f"p = 1) on both. {CLIENTS} clients at a time. With SQLite Dovecot checks hashes in several workers, "
-                "with PostgreSQL and a passwd-file in its one authentication process: on SQLite the ratio can be above 1, "
-                "though each login costs more.",
+                "with PostgreSQL and a passwd-file in its one authentication process: on SQLite the "
+                "ratio can be above 1, though each login costs more.",
                 product.hashed,
                 Aim(0.90, of_ratio=True),
             ),
