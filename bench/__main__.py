@@ -21,7 +21,7 @@ import django
 from bench import logins, mailboxes, memory, start
 from bench.client import LoginFailed
 from bench.frame import measure_rows
-from bench.processes import BenchProblem
+from bench.processes import INTERRUPTIONS, BenchProblem, uninterrupted
 from bench.product import prepared
 from bench.reference import find_dovecot
 from bench.report import Circumstances, Section, as_page, as_text
@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     scale = QUICK if options.quick else FULL
     if options.rounds:
         scale = replace(scale, rounds=options.rounds)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+    for number in INTERRUPTIONS:
         signal.signal(number, _interrupt)
     signal.alarm((_LONGEST_QUICK if options.quick else _LONGEST) * len(options.database))
     try:
@@ -106,12 +106,13 @@ def _database(name: str) -> Iterator[tuple[str, str]]:
     try:
         yield f"PostgreSQL {cluster.programs.parent.name}", cluster.url
     finally:
-        cluster.stop()
+        with uninterrupted():
+            cluster.stop()
 
 
 def _interrupt(number: int, _frame: FrameType | None) -> NoReturn:
     """End what is going on. Clearing up is not interrupted again."""
-    for other in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
+    for other in INTERRUPTIONS:
         signal.signal(other, signal.SIG_IGN)
     if number == signal.SIGALRM:
         raise BenchProblem("It takes too long and is given up.")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.client import Target
-from bench.processes import BenchProblem, become, end, launch, wait_until
+from bench.processes import BenchProblem, become, end, launch, uninterrupted, wait_until
 from mailbackend.paths import SERVICE_ACCOUNT
 from mailbackend.supervisor.control import SupervisorDown, ask
 from tests.stand import CHECKOUT, PYTHON, Stand
@@ -118,12 +118,17 @@ def prepared(cluster_url: str) -> Iterator[Product]:
     """
     stand = Stand(privileges="ordinary", cluster_url=cluster_url)
     with contextlib.ExitStack() as stack:
-        stack.callback(stand.remove)
+        stack.callback(_remove, stand)
         _set_up(stand)
         worker = Worker(stand)
         stack.callback(worker.end)
         made = worker.ask("populate", domain=DOMAIN, password=PASSWORD, number=BOXES)
         yield Product(stand, worker, made["hashed"], made["plain"])
+
+
+def _remove(stand: Stand) -> None:
+    with uninterrupted():
+        stand.remove()
 
 
 def _set_up(stand: Stand) -> None:

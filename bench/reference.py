@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.client import Target
-from bench.processes import BenchProblem, become, end, launch, wait_until
+from bench.processes import BenchProblem, become, end, launch, uninterrupted, wait_until
 from bench.product import PASSWORD, Product
 from mailbackend.passwords import hash_password
 from mailbackend.paths import SERVICE_ACCOUNT
@@ -178,7 +178,8 @@ def prepared(product: Product, login_processes: dict[str, str]) -> Iterator[Refe
         _copy_homes(product, root)
         yield Reference(root, Target(port, product.target.authority), program)
     finally:
-        shutil.rmtree(root)
+        with uninterrupted():
+            shutil.rmtree(root)
 
 
 def find_dovecot() -> tuple[str, str]:
