@@ -104,6 +104,11 @@ class DataDir:
         return self.run / "mail.json"
 
     @property
+    def events_stored(self) -> Path:
+        """The number of the last segment of the log that is stored elsewhere, written by who stores it."""
+        return self.run / "events-stored"
+
+    @property
     def static(self) -> Path:
         """Collected static files."""
         return self.root / "static"

@@ -26,6 +26,7 @@ from typing import Any
 import psycopg
 
 from mailbackend.paths import SERVICE_ACCOUNT, DataDir
+from mailbackend.supervisor.process import session_members
 from tests.postgres import free_port
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -201,6 +202,15 @@ class Stand:
                 line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
                 if self._is_ours(entry) and re.search(pattern, line):
                     found.append(int(entry.name))
+        return found
+
+    def dovecot(self, master: int, name: str) -> list[int]:
+        """Return the processes of a Dovecot that do one of its services, such as imap-login or log."""
+        found = []
+        for pid in session_members(master):
+            title = Path(f"/proc/{pid}/cmdline").read_bytes().partition(b"\0")[0].decode("utf-8", "replace")
+            if title.endswith(f"/{name}"):
+                found.append(pid)
         return found
 
     def _is_ours(self, process: Path) -> bool:

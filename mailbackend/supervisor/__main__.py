@@ -76,7 +76,7 @@ async def _supervise(setup: Setup) -> None:
         loop.add_signal_handler(number, service.quit)
     loop.add_signal_handler(signal.SIGHUP, service.hang_up)
     uids = {0, os.geteuid(), setup.owner[0]}
-    server = ControlServer(setup.data.control_socket, service.handle, service.status, uids)
+    server = ControlServer(setup.data.control_socket, service.handle, service.status, service.report, uids)
     await server.listen(setup.owner if setup.identity.as_root else None)
     try:
         await service.run()

@@ -1,8 +1,9 @@
 """The control socket: one JSON line in, one JSON line out.
 
-A request is `{"command": "status"}`, or start, stop, restart, reload. The answer has `ok`, `state`, `pid`,
-`since` (ISO 8601 in UTC, or null), `version`, `error`, `restarts` and `last_exit`. Whoever connects must be
-root, the supervisor's user or the service account.
+A request is `{"command": "status"}`, or report, start, stop, restart, reload. The last four are answered when
+they are done, or with `"wait": false` as soon as they are queued. The answer has `ok`, `state`, `pid`, `since`
+(ISO 8601 in UTC, or null), `version`, `error`, `restarts` and `last_exit`; that to report has `report` besides.
+Whoever connects must be root, the supervisor's user or the service account.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from mailbackend.supervisor.report import Report, read_report
+
 log = logging.getLogger("mail")
 
-COMMANDS = ("status", "start", "stop", "restart", "reload")
+COMMANDS = ("status", "report", "start", "stop", "restart", "reload")
 
 #: Bytes of a request, its newline included.
 _REQUEST_MAX = 1024
 #: Bytes of an answer: Dovecot's own error messages are in it.
-_ANSWER_MAX = 64 * 1024
+_ANSWER_MAX = 256 * 1024
 #: Seconds in which a request must have arrived.
 _REQUEST_TIMEOUT = 5.0
 #: Connections at a time; one more is closed at once.
@@ -74,23 +77,47 @@ class Status:
     last_exit: str | None
 
 
-def ask(socket_path: Path, command: str, timeout: float = 20) -> Status:
+def ask(socket_path: Path, command: str, timeout: float = 20, *, wait: bool = True) -> Status:
     """Send a command to the supervisor and return its answer.
 
     Args:
         socket_path: `DataDir.control_socket`.
-        command: status, start, stop, restart or reload. All but status return when they are done.
+        command: one of COMMANDS.
         timeout: seconds for each step of the conversation.
+        wait: whether to wait until the command is done; otherwise the status and the report tell what came of it.
 
     Raises:
         SupervisorDown: if nobody answers, or not in time.
         ControlRefused: if the supervisor did not do it.
         ValueError: if there is no such command.
     """
+    return _ask(socket_path, command, timeout, wait=wait)[0]
+
+
+def ask_report(socket_path: Path, timeout: float = 20) -> tuple[Status, Report]:
+    """Ask the supervisor for all that it knows, and return it with the status at the same moment.
+
+    Args:
+        socket_path: `DataDir.control_socket`.
+        timeout: seconds for each step of the conversation.
+
+    Raises:
+        SupervisorDown: if nobody answers, or not in time.
+        ControlRefused: if the socket is closed to this user.
+    """
+    status, answer = _ask(socket_path, "report", timeout, wait=True)
+    try:
+        return status, read_report(answer["report"])
+    except (ValueError, TypeError, KeyError) as err:
+        raise _not_understood(socket_path) from err
+
+
+def _ask(socket_path: Path, command: str, timeout: float, *, wait: bool) -> tuple[Status, dict[str, Any]]:
+    request = json.dumps({"command": command, "wait": wait}).encode("ascii") + b"\n"
     if command not in COMMANDS:
         raise ValueError(f"{command!r} is not one of {', '.join(COMMANDS)}.")
     try:
-        line = _exchange(socket_path, json.dumps({"command": command}).encode("ascii") + b"\n", timeout)
+        line = _exchange(socket_path, request, timeout)
     except PermissionError as err:
         raise ControlRefused(
             f"The mail supervisor's socket {socket_path} is closed to this user: become the service account."
@@ -104,10 +131,14 @@ def ask(socket_path: Path, command: str, timeout: float = 20) -> Status:
         status = read_status(answer)
         accepted = answer["ok"] is True
     except (ValueError, TypeError, KeyError) as err:
-        raise SupervisorDown(f"The mail supervisor's answer on {socket_path} cannot be understood.") from err
+        raise _not_understood(socket_path) from err
     if not accepted:
         raise ControlRefused(status.error or f"The mail supervisor did not {command}.", status)
-    return status
+    return status, answer
+
+
+def _not_understood(socket_path: Path) -> SupervisorDown:
+    return SupervisorDown(f"The mail supervisor's answer on {socket_path} cannot be understood.")
 
 
 def read_status(answer: dict[str, Any]) -> Status:
@@ -128,27 +159,34 @@ def _exchange(path: Path, request: bytes, timeout: float) -> bytes:
             return stream.readline(_ANSWER_MAX)
 
 
-#: Does a command and returns whether it was done, what to say if not, and the status then.
-Handler = Callable[[str], Awaitable[tuple[str | None, Status]]]
+#: Queues a command; when told to wait, until it is done. Returns what to say if it was not, and the status then.
+Handler = Callable[[str, bool], Awaitable[tuple[str | None, Status]]]
 
 
 class ControlServer:
     """Answers on the control socket. Nothing that comes in may disturb the supervisor."""
 
     def __init__(
-        self, path: Path, handler: Handler, status: Callable[[], Status], uids: Collection[int]
+        self,
+        path: Path,
+        handler: Handler,
+        status: Callable[[], Status],
+        report: Callable[[], Report],
+        uids: Collection[int],
     ) -> None:
         """Prepare to answer; `listen` begins.
 
         Args:
             path: where the socket is made; whatever lies there is removed.
-            handler: called with a command; answers (None or the reason of a refusal, the status).
-            status: the status at this moment, for refusals.
+            handler: called with a command that changes something, and whether to wait for it.
+            status: the status at this moment.
+            report: all that is known at this moment.
             uids: who may ask.
         """
         self._path = path
         self._handler = handler
         self._status = status
+        self._report = report
         self._uids = frozenset(uids)
         self._open = 0
         self._server: asyncio.Server | None = None
@@ -198,17 +236,21 @@ class ControlServer:
     async def _answer(self, reader: asyncio.StreamReader) -> dict[str, Any]:
         try:
             line = await asyncio.wait_for(reader.readuntil(b"\n"), _REQUEST_TIMEOUT)
-            command = read_request(line)
+            command, wait = read_request(line)
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             return _message(f"A request is one line of at most {_REQUEST_MAX} bytes.", self._status())
         except ValueError as err:
             return _message(str(err), self._status())
-        refusal, status = await self._handler(command)
+        if command == "status":
+            return _message(None, self._status())
+        if command == "report":
+            return {**_message(None, self._status()), "report": self._report().to_json()}
+        refusal, status = await self._handler(command, wait)
         return _message(refusal, status)
 
 
-def read_request(line: bytes) -> str:
-    """Return the command in a request.
+def read_request(line: bytes) -> tuple[str, bool]:
+    """Return the command in a request, and whether to wait until it is done.
 
     Raises:
         ValueError: if it is not a request, with a sentence that says what one looks like.
@@ -217,10 +259,12 @@ def read_request(line: bytes) -> str:
         request = json.loads(line)
     except (ValueError, RecursionError) as err:
         raise ValueError('A request is one line such as {"command": "status"}.') from err
-    command = request.get("command") if isinstance(request, dict) and len(request) == 1 else None
-    if not isinstance(command, str) or command not in COMMANDS:
-        raise ValueError(f"A request has one key, command: one of {', '.join(COMMANDS)}.")
-    return command
+    if not isinstance(request, dict) or not set(request) <= {"command", "wait"}:
+        raise ValueError("A request has the key command, and may have wait.")
+    command, wait = request.get("command"), request.get("wait", True)
+    if not isinstance(command, str) or command not in COMMANDS or not isinstance(wait, bool):
+        raise ValueError(f"A request's command is one of {', '.join(COMMANDS)}; its wait is true or false.")
+    return command, wait
 
 
 def _message(refusal: str | None, status: Status) -> dict[str, Any]:

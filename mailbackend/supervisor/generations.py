@@ -14,10 +14,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+
 from mailbackend.config import ConfigError, MailConfig
 from mailbackend.dovecot.render import CERTIFICATE_FILE, KEY_FILE, Identity, UnsupportedVersion, render
 from mailbackend.paths import DataDir
 from mailbackend.supervisor.process import Problem, Programs, validate
+from mailbackend.supervisor.report import Certificate
 
 CURRENT = "current"
 LAST_GOOD = "last-good"
@@ -121,6 +125,30 @@ def build(data: DataDir, config: MailConfig, programs: Programs, identity: Ident
         raise
     _sync_folder(data.configurations)
     return Generation(folder, config)
+
+
+def read_certificate(generation: Generation) -> Certificate | None:
+    """Return what the certificate of a configuration says, or None if it cannot be read any more."""
+    try:
+        found = x509.load_pem_x509_certificate((generation.folder / CERTIFICATE_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return Certificate(
+        names=_names(found),
+        issuer=found.issuer.rfc4514_string(),
+        not_before=found.not_valid_before_utc.isoformat(),
+        not_after=found.not_valid_after_utc.isoformat(),
+        sha256=found.fingerprint(hashes.SHA256()).hex(),
+    )
+
+
+def _names(certificate: x509.Certificate) -> list[str]:
+    """The names that mail programs compare with the server's (RFC 6125: the common name does not count)."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return []
+    return [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
 
 
 def linked(data: DataDir, name: str) -> Generation | None:

@@ -39,6 +39,12 @@ _TCP_LISTEN = "0A"
 _PROGRAM_TIMEOUT = 20
 #: Characters of Dovecot's own messages that are passed on.
 _MESSAGE_MAX = 2000
+#: What Dovecot means by an exit code (its source, lib/failures.h).
+_EXIT_REASONS = {
+    80: "it could not open its log",
+    81: "it could not write its log; is the disk full?",
+    83: "it had no memory left",
+}
 _SYSTEM_FOLDERS = ("/usr/sbin", "/usr/local/sbin", "/usr/bin", "/usr/local/bin")
 
 
@@ -266,7 +272,8 @@ def exit_text(returncode: int) -> str:
             return f"ended by {signal.Signals(-returncode).name}"
         except ValueError:
             return f"ended by signal {-returncode}"
-    return f"exit code {returncode}"
+    reason = _EXIT_REASONS.get(returncode)
+    return f"exit code {returncode}: {reason}" if reason else f"exit code {returncode}"
 
 
 async def end_session(session: int, is_ours: Callable[[int], bool] = lambda _: True) -> bool:
@@ -319,6 +326,24 @@ def orphan_sessions(data: DataDir) -> list[int]:
     ]
 
 
+def was_cut_off(data: DataDir) -> str | None:
+    """Say what cut off the last supervisor: "kill" or "power", or None if it ended in peace."""
+    record = _read_record(data)
+    if record is None:
+        return None
+    return "kill" if record[1] == _boot_id() else "power"
+
+
+def log_process(session: int) -> int | None:
+    """Return the pid of Dovecot's log process, through which all others log, or None if there is none."""
+    return next((pid for pid in session_members(session) if _is_log(pid)), None)
+
+
+def is_member(pid: int, session: int) -> bool:
+    """Say whether a process lives and belongs to a session."""
+    return _session_of(pid) == session
+
+
 def forget_session(data: DataDir) -> None:
     """Remove what an ended Dovecot left: its record, and its master.pid, which would block a start."""
     _session_record(data).unlink(missing_ok=True)
@@ -344,8 +369,12 @@ def is_dovecot(pid: int) -> bool:
 
 def _log_last(members: list[int]) -> list[int]:
     """Whom to signal: the log process only when it is alone, so that the ends of sessions are written down."""
-    others = [pid for pid in members if not (_command_line(pid) or [""])[0].endswith("/log")]
+    others = [pid for pid in members if not _is_log(pid)]
     return others or members
+
+
+def _is_log(pid: int) -> bool:
+    return (_command_line(pid) or [""])[0].endswith("/log")
 
 
 def _is_master_of(pid: int, configuration: Path) -> bool:
@@ -402,9 +431,15 @@ def _session_record(data: DataDir) -> Path:
 
 
 def _recorded_session(data: DataDir) -> int | None:
+    record = _read_record(data)
+    return record[0] if record and record[1] == _boot_id() else None
+
+
+def _read_record(data: DataDir) -> tuple[int, str] | None:
+    """The session of the last launch, and the boot of the machine in which it was; None if it has ended."""
     try:
         record = json.loads(_session_record(data).read_text())
-        return int(record["session"]) if record["boot"] == _boot_id() else None
+        return int(record["session"]), str(record["boot"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 

@@ -13,11 +13,14 @@ from dataclasses import dataclass
 from mailbackend.config import MailConfig
 from mailbackend.dovecot.render import Identity
 from mailbackend.paths import DataDir
-from mailbackend.supervisor import generations, process
+from mailbackend.supervisor import generations, history, process, segments
 from mailbackend.supervisor.control import Status
 from mailbackend.supervisor.generations import CURRENT, LAST_GOOD, Generation
+from mailbackend.supervisor.history import History
 from mailbackend.supervisor.process import Problem, Programs
+from mailbackend.supervisor.report import LogUse, Report
 from mailbackend.supervisor.states import State, checked_move
+from mailbackend.supervisor.watch import LogWatch
 
 log = logging.getLogger("mail")
 
@@ -33,7 +36,11 @@ READY_WITHIN = 10.0
 RELOADED_WITHIN = 6.0
 #: Seconds in which a command is answered.
 ANSWER_WITHIN = 15.0
+#: Seconds between two looks at what a running Dovecot stands on.
+LOOK_EVERY = 1.0
 _POLL = 0.1
+#: What a report holds of the history.
+_HISTORY_SHOWN = 15
 
 
 @dataclass(frozen=True)
@@ -75,7 +82,12 @@ class Quit:
     """The supervisor itself is to end."""
 
 
-Event = Asked | Exited | Quit
+@dataclass(frozen=True)
+class Look:
+    """It is time to look at what a running Dovecot stands on."""
+
+
+Event = Asked | Exited | Quit | Look
 
 
 def next_pause(pause: float) -> float:
@@ -104,6 +116,12 @@ class MailService:
         self._restarts = 0
         self._last_exit: str | None = None
         self._watchers: set[asyncio.Task[None]] = set()
+        self._history = History(setup.data.dovecot / "history.json")
+        self._watch_log = LogWatch(setup.data)
+        self._log_pid: int | None = None
+        self._log_error: str | None = None
+        self._look_queued = False
+        self._started = datetime.datetime.now(datetime.UTC)
 
     # --- from outside the loop
 
@@ -128,14 +146,40 @@ class MailService:
             last_exit=self._last_exit,
         )
 
-    async def handle(self, command: str) -> tuple[str | None, Status]:
-        """Do a command of the control socket, and return why not, or None, and the status then."""
-        if command == "status":
-            return None, self.status()
+    def report(self) -> Report:
+        """Return all that the service's page shows."""
+        generation = self._generation
+        found = segments.list_segments(self._data)
+        return Report(
+            supervisor_pid=os.getpid(),
+            supervisor_since=self._started.isoformat(timespec="seconds"),
+            listeners=process.listeners(generation.config) if generation else [],
+            certificate=generations.read_certificate(generation) if generation else None,
+            history=self._history.newest(_HISTORY_SHOWN),
+            troubles=self._watch_log.newest(),
+            log=LogUse(
+                segments=len(found),
+                used_bytes=sum(segment.size for segment in found),
+                free_bytes=segments.free_bytes(self._data),
+            ),
+        )
+
+    async def handle(self, command: str, wait: bool) -> tuple[str | None, Status]:
+        """Queue a command that changes something.
+
+        Args:
+            command: start, stop, restart or reload.
+            wait: whether to return only when it is done, or ANSWER_WITHIN is over.
+
+        Returns:
+            why it was not done, or None; and the status then.
+        """
         answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         if command == "stop":
             self._interrupt.set()
         self._events.put_nowait(Asked(command, answer))
+        if not wait:
+            return None, self.status()
         try:
             refusal = await asyncio.wait_for(asyncio.shield(answer), ANSWER_WITHIN)
         except TimeoutError:
@@ -149,6 +193,7 @@ class MailService:
     async def run(self) -> None:
         """Keep Dovecot running until `quit`."""
         await self._end_orphans()
+        looking = asyncio.create_task(self._queue_looks())
         await self._begin()
         while True:
             event = await self._next_event()
@@ -158,9 +203,22 @@ class MailService:
                 await self._begin()
             elif isinstance(event, Exited):
                 await self._exited(event.child)
+            elif isinstance(event, Look):
+                await self._look()
             else:
                 await self._asked(event)
+        looking.cancel()
+        if self._state is State.RUNNING:
+            self._history.add(history.SHUT_DOWN)
         await self._halt()
+
+    async def _queue_looks(self) -> None:
+        """Queue a look from time to time, one at most."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY)
+            if not self._look_queued:
+                self._look_queued = True
+                self._events.put_nowait(Look())
 
     async def _next_event(self) -> Event | None:
         """Return the next event, or None when the pause is over."""
@@ -193,6 +251,8 @@ class MailService:
 
     async def _stop(self) -> str | None:
         self._interrupt.clear()
+        if self._state is not State.STOPPED:
+            self._history.add(history.STOPPED)
         await self._halt()
         self._error = None
         return None
@@ -202,7 +262,8 @@ class MailService:
             try:
                 await asyncio.to_thread(self._build, self._generation)
             except Problem as problem:
-                return f"Not restarted, what runs goes on: {problem}"
+                return self._refuse_reload(f"Not restarted, what runs goes on: {problem}")
+            self._history.add(history.RESTARTED)
             await self._halt()
         return await self._start()
 
@@ -214,9 +275,13 @@ class MailService:
         try:
             fresh = await asyncio.to_thread(self._build, self._generation)
         except Problem as problem:
-            self._error = f"The new configuration is not in use: {problem}"
-            return str(problem)
+            return self._refuse_reload(str(problem))
         return await self._take(fresh)
+
+    def _refuse_reload(self, reason: str) -> str:
+        self._error = f"The new configuration is not in use: {reason}"
+        self._history.add(history.RELOAD_REFUSED, reason)
+        return reason
 
     # --- steps
 
@@ -240,6 +305,7 @@ class MailService:
     def _prepare(self) -> tuple[Generation, str | None]:
         """Return what to launch, and what to say about it if it is not what the panel wrote last."""
         programs = self._programs = self._find_programs()
+        self._check_log_room()
         try:
             return self._build(None), None
         except Problem as problem:
@@ -251,6 +317,28 @@ class MailService:
             process.check_ports(good.config)
             process.validate(programs, good.folder)
             return good, f"The last good configuration is in use. {problem}"
+
+    def _check_log_room(self) -> None:
+        """Dovecot's master ends when it cannot write its log: on a full disk it is not even started."""
+        try:
+            self._make_log_room()
+            free = segments.free_bytes(self._data)
+        except OSError as err:
+            raise Problem(f"{self._data.events} cannot be used: {err}.", lasting=False) from err
+        if free < segments.LEAST_FREE:
+            raise Problem(
+                f"The disk that holds {self._data.events} is full, and the mail service must write its log "
+                "there: free some space. It starts by itself then.",
+                lasting=False,
+            )
+
+    def _make_log_room(self) -> None:
+        """Remove segments that are stored, and the oldest others when there is too little room."""
+        lost = segments.make_room(self._data)
+        if lost:
+            size = sum(segment.size for segment in lost)
+            self._history.add(history.LOG_GIVEN_UP, f"{lost[0].number} {lost[-1].number} {size}")
+            log.info("segments %d to %d of the log were removed unread", lost[0].number, lost[-1].number)
 
     def _check_same_mail_root(self, good: MailConfig) -> None:
         """A new configuration that names another mail root is not answered by serving the old one."""
@@ -302,7 +390,7 @@ class MailService:
         assert self._programs is not None
         try:
             generations.set_link(self._data, CURRENT, generation)
-            self._make_log()
+            segments.continue_or_begin(self._data, self._log_gid())
             since = process.log_size(self._data)
             child = await process.launch(self._programs, self._data, self._setup.environment)
         except OSError as err:
@@ -331,16 +419,9 @@ class MailService:
             await asyncio.sleep(_POLL)
         return False
 
-    def _make_log(self) -> None:
-        """Make the log file so that the account's group may read it; Dovecot would make it 0600."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
-        handle = os.open(self._data.event_log, flags, 0o640)
-        try:
-            if self._setup.identity.as_root:
-                os.fchown(handle, 0, self._setup.owner[1])
-            os.fchmod(handle, 0o640)
-        finally:
-            os.close(handle)
+    def _log_gid(self) -> int | None:
+        """The account's group may read the log; Dovecot would make it for root alone."""
+        return self._setup.owner[1] if self._setup.identity.as_root else None
 
     def _serve(self, generation: Generation, notice: str | None) -> None:
         assert self._child is not None
@@ -349,7 +430,9 @@ class MailService:
         self._error = notice
         self._since = datetime.datetime.now(datetime.UTC)
         self._running_since = asyncio.get_running_loop().time()
+        self._log_pid = process.log_process(self._child.pid)
         self._keep_as_good(generation)
+        self._history.add(history.STARTED, self._programs.version if self._programs else "")
         log.info("running, pid %d, Dovecot %s", self._child.pid, self.status().version)
         if notice:
             log.info("%s", notice)
@@ -374,22 +457,77 @@ class MailService:
             self._wake_at = loop.time() + self._pause
             self._pause = next_pause(self._pause)
         if self._error != before:
+            self._history.add(history.FAILED, str(problem))
             log.info("%s: %s", self._state.value, self._error)
 
     async def _exited(self, child: asyncio.subprocess.Process) -> None:
         """Dovecot ended by itself: clear up after it, and plan the next start."""
         if child is not self._child or self._state is not State.RUNNING:
             return
-        ran = asyncio.get_running_loop().time() - self._running_since
-        if ran >= PAUSE_FORGIVEN_AFTER:
+        how = process.exit_text(await child.wait())
+        self._history.add(history.ENDED, str(child.returncode))
+        await self._fall(f"Dovecot ended by itself ({how}) and is started again.")
+
+    async def _fall(self, error: str) -> None:
+        """End what is left of a running Dovecot, and start it again after the pause."""
+        loop = asyncio.get_running_loop()
+        if loop.time() - self._running_since >= PAUSE_FORGIVEN_AFTER:
             self._pause = FIRST_PAUSE
+        self._restarts += 1
+        self._error = error
         self._move(State.BACKOFF)
         await self._end_child()
-        self._restarts += 1
-        self._error = f"Dovecot ended by itself ({self._last_exit}) and is started again."
-        self._wake_at = asyncio.get_running_loop().time() + self._pause
-        log.info("backoff: Dovecot ended by itself (%s), next start in %g s", self._last_exit, self._pause)
+        self._wake_at = loop.time() + self._pause
+        log.info("backoff: %s Next start in %g s", error, self._pause)
         self._pause = next_pause(self._pause)
+
+    async def _look(self) -> None:
+        """See whether what a running Dovecot stands on is still there: the mail root, its log, room for it."""
+        self._look_queued = False
+        if self._state is not State.RUNNING:
+            return
+        assert self._generation is not None
+        try:
+            await asyncio.to_thread(generations.check_marker, self._data, self._generation.config)
+        except Problem as problem:
+            await self._leave_mail_root(problem)
+            return
+        if not self._log_lives():
+            self._history.add(history.LOG_KILLED)
+            await self._fall("Dovecot's log process was killed, so Dovecot is started again.")
+            return
+        self._tend_log()
+
+    async def _leave_mail_root(self, problem: Problem) -> None:
+        """Without its mail root Dovecot would make new, empty homes in the place of the real ones."""
+        self._history.add(history.MAIL_ROOT_GONE, str(problem))
+        self._error = str(problem)
+        self._move(State.FATAL)
+        await self._end_child()
+        self._wake_at = asyncio.get_running_loop().time() + RECHECK
+        log.info("FATAL: %s", problem)
+
+    def _log_lives(self) -> bool:
+        """Dovecot replaces a killed log process, but its other processes do not find the new one."""
+        assert self._child is not None
+        return self._log_pid is not None and process.is_member(self._log_pid, self._child.pid)
+
+    def _tend_log(self) -> None:
+        """Read what is new in the log; begin a new segment when one is full, and remove what may go."""
+        assert self._child is not None
+        assert self._log_pid is not None
+        try:
+            self._watch_log.look()
+            if segments.is_full(self._data):
+                segments.begin(self._data, self._log_gid())
+                self._child.send_signal(signal.SIGUSR1)  # dovecot(1): open the log again
+            segments.seal(self._data, (self._child.pid, self._log_pid))
+            self._make_log_room()
+            self._log_error = None
+        except OSError as err:
+            if str(err) != self._log_error:
+                log.info("the log cannot be tended: %s", err)
+            self._log_error = str(err)
 
     async def _halt(self) -> None:
         """Come to STOPPED from any state in which the loop rests."""
@@ -426,11 +564,11 @@ class MailService:
             self._generation = fresh
             self._error = None
             self._keep_as_good(fresh)
+            self._history.add(history.RELOADED)
             log.info("reloaded")
             return None
         await self._hand_over(old)
-        self._error = f"The new configuration is not in use: {refusal}"
-        return refusal
+        return self._refuse_reload(refusal)
 
     async def _hand_over(self, generation: Generation) -> str | None:
         assert self._child is not None
@@ -459,8 +597,14 @@ class MailService:
         self._events.put_nowait(Exited(child))
 
     async def _end_orphans(self) -> None:
-        """End the Dovecot of a supervisor that was killed."""
-        for session in await asyncio.to_thread(process.orphan_sessions, self._data):
+        """End the Dovecot of a supervisor that was killed, and note that it was."""
+        cut_off = process.was_cut_off(self._data)
+        orphans = await asyncio.to_thread(process.orphan_sessions, self._data)
+        for session in orphans:
             log.info("ending the Dovecot with pid %d, whose supervisor is gone", session)
             await process.end_session(session, process.is_dovecot)
+        if orphans or cut_off == "kill":
+            self._history.add(history.SUPERVISOR_KILLED, " ".join(map(str, orphans)))
+        elif cut_off == "power":
+            self._history.add(history.MACHINE_WENT_DOWN)
         process.forget_session(self._data)

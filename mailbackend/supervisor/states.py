@@ -24,7 +24,7 @@ class State(Enum):
 MOVES: dict[State, frozenset[State]] = {
     State.STOPPED: frozenset({State.STARTING}),
     State.STARTING: frozenset({State.RUNNING, State.BACKOFF, State.FATAL, State.STOPPING}),
-    State.RUNNING: frozenset({State.STOPPING, State.BACKOFF}),
+    State.RUNNING: frozenset({State.STOPPING, State.BACKOFF, State.FATAL}),
     State.BACKOFF: frozenset({State.STARTING, State.STOPPED}),
     State.STOPPING: frozenset({State.STOPPED}),
     State.FATAL: frozenset({State.STARTING, State.STOPPED}),

@@ -46,15 +46,21 @@ def renew_certificate(now: datetime) -> dict[str, Any]:
     }
 
 
-def control(command: str) -> Status:
+def control(command: str, *, wait: bool = True) -> Status:
     """Ask the mail supervisor to do one of COMMANDS and return its state after it.
 
     Reload and restart hand it the configuration first, as the settings are now.
 
+    Args:
+        command: one of COMMANDS.
+        wait: whether to wait until it is done; otherwise its report tells later what came of it.
+
     Raises:
+        ConfigError: if a setting has not the right form.
+        OSError: if the configuration cannot be written.
         SupervisorDown: if it does not answer.
         ControlRefused: with Dovecot's own words, if it cannot; nothing changed then.
     """
     if command in ("reload", "restart", "start"):
         mail.write_mail_config()
-    return ask(settings.DATA_DIR.control_socket, command)
+    return ask(settings.DATA_DIR.control_socket, command, wait=wait)

@@ -1,4 +1,4 @@
-"""URLs of the home page and the health check."""
+"""URLs of the home page, the health check and the mail service."""
 
 from django.urls import path
 
@@ -7,4 +7,9 @@ from panel.service import views
 urlpatterns = [
     path("", views.home, name="home"),
     path("healthz", views.healthz, name="healthz"),
+    path("service/", views.show_service, name="show_service"),
+    path("service/start/", views.control_service, {"verb": "start"}, name="start_service"),
+    path("service/stop/", views.control_service, {"verb": "stop"}, name="stop_service"),
+    path("service/restart/", views.control_service, {"verb": "restart"}, name="restart_service"),
+    path("service/reload/", views.control_service, {"verb": "reload"}, name="reload_service"),
 ]

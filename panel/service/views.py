@@ -1,25 +1,53 @@
-"""The home page and the health check."""
+"""The home page, the health check and the mail service's page."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
+from mailbackend.config import ConfigError
 from mailbackend.supervisor.control import ControlRefused, Status, SupervisorDown
+from mailbackend.supervisor.watch import Seen
 from panel.accounts.models import User
 from panel.addresses import selectors
 from panel.addresses.models import Domain, Mailbox
+from panel.addresses.views import admin_of
 from panel.core import jobs, mail
-from panel.service import health
+from panel.service import health, services
+from panel.service import selectors as selectors_of_service
+from panel.service.words import happened, is_bad, state_words, went_wrong
+
+#: What can be asked for in each state.
+VERBS = {
+    "RUNNING": ("reload", "restart", "stop"),
+    "STOPPED": ("start",),
+    "BACKOFF": ("start", "stop"),
+    "FATAL": ("start", "stop"),
+    "STARTING": ("stop",),
+}
+#: States that pass by themselves: worth looking again after a second.
+MOVING = ("STARTING", "STOPPING", "BACKOFF")
+
+_ASKED = {
+    "start": gettext_lazy("The mail service was asked to start. This page shows how it goes."),
+    "stop": gettext_lazy("The mail service was asked to stop. This page shows how it goes."),
+    "restart": gettext_lazy("The mail service was asked to restart. This page shows how it goes."),
+    "reload": gettext_lazy(
+        "The mail service was asked to read its configuration again. This page shows whether it took it."
+    ),
+}
 
 
 @never_cache
@@ -45,15 +73,87 @@ def home(request: HttpRequest) -> HttpResponse:
         "suspended": selectors.in_state(mailboxes, Mailbox.State.SUSPENDED).count(),
     }
     status = _mail_status() if person.is_admin else None
+    badge, label, meaning = state_words(status.state) if status else ("failed", _("No answer"), "")
     context = {
         "counts": counts,
         "mail": status,
-        "since": parse_datetime(status.since) if status and status.since else None,
+        "mail_state": {"badge": badge, "label": label, "meaning": meaning},
+        "since": _time(status.since) if status else None,
         "attention": _attention(person, status, domains, mailboxes),
         "recent": selectors.in_state(mailboxes, "").order_by("-pk")[:5],
         "checklist": _checklist(counts) if person.is_admin else [],
     }
     return render(request, "service/home.html", context)
+
+
+@login_required
+@require_safe
+def show_service(request: HttpRequest) -> HttpResponse:
+    """The mail service. Polled with `since`: 204 when nothing changed after it; `was` is the state shown then."""
+    admin_of(request)
+    now = timezone.now()
+    service = selectors_of_service.read_service()
+    cursor = service.fingerprint(now)
+    if request.GET.get("since") == cursor:
+        return HttpResponse(status=204)
+    state = service.status.state if service.status else ""
+    badge, label, meaning = state_words(state) if state else ("failed", _("No answer"), "")
+    report = service.report
+    context = {
+        "service": service,
+        "state": {"name": state, "badge": badge, "label": label, "meaning": meaning},
+        "changed": request.GET.get("was", state) != state,
+        "pace": 1 if state in MOVING else 3,
+        "verbs": VERBS.get(state, ()),
+        "since": _time(service.status.since) if service.status else None,
+        "supervisor_since": _time(report.supervisor_since) if report else None,
+        "certificate": selectors_of_service.served_certificate(service, now),
+        "history": [
+            {"at": _time(entry.at), "words": happened(entry), "bad": is_bad(entry)}
+            for entry in report.history
+        ]
+        if report
+        else [],
+        "troubles": [_trouble(seen) for seen in report.troubles] if report else [],
+        "cursor": cursor,
+    }
+    return render(request, "service/show_service.html", context)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def control_service(request: HttpRequest, verb: str) -> HttpResponse:
+    """Ask whether to start, stop, restart or reload the mail service, then ask it to."""
+    admin_of(request)
+    if request.method == "POST":
+        try:
+            services.control(verb, wait=False)
+        except (SupervisorDown, ControlRefused, ConfigError, OSError) as err:
+            messages.error(request, str(err))
+        else:
+            messages.success(request, _ASKED[verb])
+        return redirect("show_service")
+    service = selectors_of_service.read_service()
+    return render(request, "service/control_service.html", {"verb": verb, "service": service})
+
+
+def _trouble(seen: Seen) -> dict[str, Any]:
+    what, advice = went_wrong(seen.trouble)
+    return {
+        "what": what,
+        "advice": advice,
+        "words": seen.trouble.message,
+        "at": _time(seen.trouble.at),
+        "first_at": _time(seen.first_at),
+        "count": seen.count,
+    }
+
+
+def _time(text: str | None) -> datetime | None:
+    try:
+        return parse_datetime(text) if text else None
+    except ValueError:
+        return None
 
 
 def _mail_status() -> Status | None:
@@ -111,18 +211,18 @@ def _attention(person: User, status: Status | None, domains: Any, mailboxes: Any
 
 
 def _service_troubles(status: Status | None) -> list[dict[str, Any]]:
+    level, text = "error", ""
     if status is None:
-        text = _("The mail service does not answer: nobody can read mail. Its log is DATA_DIR/logs/mail.log.")
-        return [{"level": "error", "text": text, "url": "", "action": ""}]
-    if status.state != "RUNNING":
-        text = _("The mail service is %(state)s: %(error)s") % {
-            "state": status.state,
-            "error": status.error or "-",
-        }
-        return [{"level": "error", "text": text, "url": "", "action": ""}]
-    if status.error:
-        return [{"level": "warning", "text": status.error, "url": "", "action": ""}]
-    return []
+        text = _("The mail service does not answer: nobody can read mail.")
+    elif status.state not in ("RUNNING", "STARTING"):
+        _badge, label, meaning = state_words(status.state)
+        text = _("Mail service: %(state)s. %(reason)s") % {"state": label, "reason": status.error or meaning}
+    elif status.error:
+        level, text = "warning", status.error
+    if not text:
+        return []
+    url, action = reverse("show_service"), _("See the mail service")
+    return [{"level": level, "text": text, "url": url, "action": action}]
 
 
 def _checklist(counts: dict[str, int]) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import grp
 import os
 import pwd
@@ -27,7 +28,8 @@ from cryptography.x509.oid import NameOID
 
 from mailbackend.config import MailConfig, Ports, SqliteDatabase
 from mailbackend.paths import SERVICE_ACCOUNT, DataDir
-from mailbackend.supervisor.control import Status, SupervisorDown, ask
+from mailbackend.supervisor.control import Status, SupervisorDown, ask, ask_report
+from mailbackend.supervisor.report import Report
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -153,6 +155,40 @@ def make_stand(account: str | None = None) -> Iterator[Stand]:
         shutil.rmtree(root)
 
 
+@dataclass(frozen=True)
+class SmallDisk:
+    """A mounted disk of a few megabytes, with a file that fills it."""
+
+    folder: Path
+
+    def fill(self) -> None:
+        """Leave no byte free."""
+        with (self.folder / "filler").open("wb", buffering=0) as file:
+            try:
+                while file.write(bytes(4096)):
+                    pass
+            except OSError as err:
+                if err.errno != errno.ENOSPC:
+                    raise
+
+    def free(self) -> None:
+        """Make room again."""
+        (self.folder / "filler").unlink()
+
+
+@contextmanager
+def small_disk(folder: Path, size: str = "4m") -> Iterator[SmallDisk]:
+    """Mount a disk of `size` at `folder`, which is made where it is missing. Needs root."""
+    folder.mkdir(parents=True, exist_ok=True)
+    owner = folder.stat()
+    options = f"size={size},mode={owner.st_mode & 0o7777:o},uid={owner.st_uid},gid={owner.st_gid}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "small", str(folder)], check=True)
+    try:
+        yield SmallDisk(folder)
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 def write_database(path: Path) -> None:
     """Make the SQLite file with both views as tables."""
     database = sqlite3.connect(path)
@@ -244,6 +280,16 @@ class Supervisor:
     def wait_until(self, state: str) -> Status:
         """Wait for a state, and return the status."""
         return self.wait_for(lambda status: status.state == state)
+
+    def wait_for_report(self, wanted: Callable[[Report], bool]) -> Report:
+        """Ask for the report until it is as wanted, and return it."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            report = ask_report(self.socket)[1]
+            if wanted(report):
+                return report
+            time.sleep(0.05)
+        raise AssertionError(f"never came: the last report is {report}")
 
     def output(self) -> str:
         """Return what it has said, once it has ended."""

@@ -14,14 +14,19 @@ from pathlib import Path
 
 import pytest
 
+from mailbackend.dovecot.logs import Trouble
 from mailbackend.supervisor.control import (
     ControlRefused,
     ControlServer,
     Status,
     SupervisorDown,
     ask,
+    ask_report,
     read_request,
 )
+from mailbackend.supervisor.history import Entry
+from mailbackend.supervisor.report import Certificate, LogUse, Report
+from mailbackend.supervisor.watch import Seen
 
 STATUS = Status(
     state="RUNNING",
@@ -31,6 +36,16 @@ STATUS = Status(
     error=None,
     restarts=1,
     last_exit="exit code 0",
+)
+
+REPORT = Report(
+    supervisor_pid=41,
+    supervisor_since="2026-01-02T03:04:00+00:00",
+    listeners=[("IMAPS_PORT", "127.0.0.1", 993)],
+    certificate=Certificate(["mail.test"], "CN=Somebody", "2026-01-01T00:00:00", "2027-01-01T00:00:00", "ab"),
+    history=[Entry("2026-01-02T03:04:05.000+00:00", "started", "2.3.19.1")],
+    troubles=[Seen(Trouble("2026-01-02T03:05:00", "other", "imap", "Odd “thing”"), "2026-01-02T03:04:59", 2)],
+    log=LogUse(segments=2, used_bytes=1000, free_bytes=10**9),
 )
 
 
@@ -45,12 +60,13 @@ def converse(path: Path, client: Callable[[], object], uids: set[int] | None = N
     """Run `client` in a thread against a server, and return the commands that came through."""
     done: list[str] = []
 
-    async def handle(command: str) -> tuple[str | None, Status]:
-        done.append(command)
+    async def handle(command: str, wait: bool) -> tuple[str | None, Status]:
+        done.append(command if wait else f"{command} without waiting")
         return ("No: it is night." if command == "stop" else None), STATUS
 
     async def serve() -> None:
-        server = ControlServer(path, handle, lambda: STATUS, {os.geteuid()} if uids is None else uids)
+        owners = {os.geteuid()} if uids is None else uids
+        server = ControlServer(path, handle, lambda: STATUS, lambda: REPORT, owners)
         await server.listen(None)
         try:
             await asyncio.to_thread(client)
@@ -84,6 +100,10 @@ def test_a_command_and_its_answer(path: Path) -> None:
     assert got == [STATUS]
 
 
+def test_a_command_that_is_only_queued(path: Path) -> None:
+    assert converse(path, lambda: ask(path, "restart", wait=False)) == ["restart without waiting"]
+
+
 def test_the_line_itself(path: Path) -> None:
     got: list[bytes] = []
     converse(path, lambda: got.append(exchange(path, b'{"command": "status"}\n')))
@@ -98,6 +118,12 @@ def test_the_line_itself(path: Path) -> None:
         "restarts": 1,
         "last_exit": "exit code 0",
     }
+
+
+def test_a_report_arrives_as_it_was_sent(path: Path) -> None:
+    got: list[object] = []
+    assert converse(path, lambda: got.append(ask_report(path))) == []
+    assert got == [(STATUS, REPORT)]
 
 
 def test_a_refusal_says_why(path: Path) -> None:
@@ -125,6 +151,7 @@ def test_a_refusal_says_why(path: Path) -> None:
         b'{"command": ["status"]}\n',
         b'{"command": "fly"}\n',
         b'{"command": "status", "more": 1}\n',
+        b'{"command": "stop", "wait": 1}\n',
         b"[" * 900 + b"\n",
         b'{"command": "stat',
         b"",
@@ -137,9 +164,9 @@ def test_garbage_is_answered_and_forgotten(path: Path, sent: bytes) -> None:
 
     def client() -> None:
         got.append(exchange(path, sent))
-        assert ask(path, "status") == STATUS
+        assert ask(path, "start") == STATUS
 
-    assert converse(path, client) == ["status"]
+    assert converse(path, client) == ["start"]
     if got[0]:
         assert json.loads(got[0])["ok"] is False
         assert "request" in json.loads(got[0])["error"]
@@ -149,9 +176,9 @@ def test_who_says_nothing_keeps_nobody_waiting(path: Path) -> None:
     def client() -> None:
         with socket.socket(socket.AF_UNIX) as silent:
             silent.connect(str(path))
-            assert ask(path, "status") == STATUS
+            assert ask(path, "start") == STATUS
 
-    assert converse(path, client) == ["status"]
+    assert converse(path, client) == ["start"]
 
 
 def test_many_connections_are_bounded(path: Path) -> None:

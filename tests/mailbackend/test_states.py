@@ -16,6 +16,7 @@ ALLOWED = {
     ("STARTING", "STOPPING"),
     ("RUNNING", "STOPPING"),
     ("RUNNING", "BACKOFF"),
+    ("RUNNING", "FATAL"),
     ("BACKOFF", "STARTING"),
     ("BACKOFF", "STOPPED"),
     ("STOPPING", "STOPPED"),

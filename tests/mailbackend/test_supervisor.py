@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import imaplib
 import os
 import poplib
@@ -11,7 +12,7 @@ import smtplib
 import socket
 import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ import pytest
 from mailbackend.config import Ports
 from mailbackend.dovecot.doveadm import Doveadm
 from mailbackend.dovecot.render import Identity, render
-from mailbackend.supervisor import generations, process
-from mailbackend.supervisor.control import ControlRefused, Status, ask
+from mailbackend.supervisor import generations, history, process, segments
+from mailbackend.supervisor.control import ControlRefused, Status, ask, ask_report
 from mailbackend.supervisor.service import FIRST_PAUSE, LONGEST_PAUSE, MailService, Setup, next_pause
 from tests.mailbackend.dovecot_stand import (
     ADDRESS,
@@ -34,6 +35,7 @@ from tests.mailbackend.dovecot_stand import (
     Supervisor,
     free_ports,
     make_stand,
+    small_disk,
     supervised,
     supervisor_command,
     write_certificate,
@@ -48,6 +50,29 @@ MESSAGE = b"From: bea@example.test\r\nTo: ann@example.test\r\nSubject: Hello\r\n
 def stand() -> Iterator[Stand]:
     with make_stand() as made:
         yield made
+
+
+def codes(supervisor: Supervisor) -> list[str]:
+    """What happened, newest first."""
+    return [entry.code for entry in ask_report(supervisor.socket)[1].history]
+
+
+@contextlib.asynccontextmanager
+async def served(stand: Stand) -> AsyncIterator[MailService]:
+    """Run the supervisor's loop in this process, so that its limits can be made small."""
+    stand.data.configurations.mkdir(parents=True, mode=0o700)
+    stand.data.events.mkdir()
+    as_root = os.geteuid() == 0
+    setup = Setup(stand.data, Identity(stand.account, stand.group, as_root), stand.owner, "", os.environ)
+    service = MailService(setup)
+    task = asyncio.create_task(service.run())
+    try:
+        while service.status().state != "RUNNING":
+            await asyncio.sleep(0.05)
+        yield service
+    finally:
+        service.quit()
+        await task
 
 
 @pytest.fixture
@@ -201,6 +226,144 @@ def test_a_killed_dovecot_comes_back_and_its_sessions_end(running: Supervisor) -
     with pytest.raises(imaplib.IMAP4.abort):
         client.noop()
     imap(running.stand).logout()
+
+
+def test_a_killed_log_process_is_noticed(running: Supervisor) -> None:
+    """Dovecot goes on without it, but what its other processes then log is lost."""
+    before = ask(running.socket, "status")
+    assert before.pid
+    log_process = process.log_process(before.pid)
+    assert log_process
+    os.kill(log_process, signal.SIGKILL)
+    after = running.wait_for(lambda status: status.state == "RUNNING" and status.pid != before.pid)
+    assert after.restarts == 1
+    assert codes(running)[:2] == [history.STARTED, history.LOG_KILLED]
+    client = imap(running.stand)
+    assert " msg=Login" in running.stand.data.event_log.read_text()
+    client.logout()
+
+
+def test_a_killed_login_process_is_in_the_report(running: Supervisor) -> None:
+    pid = ask(running.socket, "status").pid
+    assert pid
+    victim = next(
+        member
+        for member in process.session_members(pid)
+        if "/imap-login" in Path(f"/proc/{member}/cmdline").read_text()
+    )
+    os.kill(victim, signal.SIGKILL)
+    seen = running.wait_for_report(lambda report: bool(report.troubles)).troubles[0]
+    assert (seen.trouble.code, seen.trouble.service, seen.count) == ("killed", "imap-login", 1)
+    assert ask(running.socket, "status").pid == pid
+    imap(running.stand).logout()
+
+
+def test_the_report(running: Supervisor) -> None:
+    stand = running.stand
+    report = ask_report(running.socket)[1]
+    assert ("IMAPS_PORT", "127.0.0.1", stand.config.ports.imaps) in report.listeners
+    assert len(report.listeners) == 4
+    assert report.certificate
+    assert report.certificate.names == ["localhost"]
+    assert codes(running) == [history.STARTED]
+    assert report.log.segments == 1
+    ask(running.socket, "reload")
+    ask(running.socket, "restart")
+    ask(running.socket, "stop")
+    assert codes(running) == [
+        history.STOPPED,
+        history.STARTED,
+        history.RESTARTED,
+        history.RELOADED,
+        history.STARTED,
+    ]
+    stopped = ask_report(running.socket)[1]
+    assert stopped.listeners == []
+    assert stopped.certificate is None
+
+
+def test_the_log_goes_on_in_new_segments_and_loses_no_line(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 10_000)
+    monkeypatch.setattr(segments, "FLOOR", 0)
+    monkeypatch.setattr("mailbackend.supervisor.service.LOOK_EVERY", 0.1)
+    logins = 120
+
+    def sign_in() -> None:
+        for _ in range(logins):
+            imap(stand).logout()
+
+    def whole(found: list[segments.Segment]) -> bool:
+        return len(found) > 3 and all(segment.sealed for segment in found[:-1])
+
+    async def story() -> None:
+        async with served(stand):
+            await asyncio.to_thread(sign_in)
+            while not whole(segments.list_segments(stand.data)):
+                await asyncio.sleep(0.05)
+
+    asyncio.run(story())
+    found = segments.list_segments(stand.data)
+    assert [segment.number for segment in found] == list(range(1, len(found) + 1))
+    lines = "".join(segment.path.read_text() for segment in found)
+    assert lines.count("msg=Login") == logins
+    assert lines.count("Disconnected: Logged out") == logins
+    assert lines.count("\n") == sum(segment.path.read_bytes().count(b"\n") for segment in found)
+    assert all(segment.path.read_bytes().endswith(b"\n") for segment in found)
+    if os.geteuid() == 0:
+        assert {segment.path.stat().st_gid for segment in found} == {stand.owner[1]}
+
+
+def test_segments_given_up_are_in_the_history(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SEGMENT_BYTES", 500)
+    monkeypatch.setattr(segments, "CAP", 2_000)
+    monkeypatch.setattr("mailbackend.supervisor.service.LOOK_EVERY", 0.1)
+
+    async def story() -> list[history.Entry]:
+        async with served(stand) as service:
+            while history.LOG_GIVEN_UP not in [entry.code for entry in service.report().history]:
+                await asyncio.to_thread(lambda: imap(stand).logout())
+            return service.report().history
+
+    lost = [entry for entry in asyncio.run(story()) if entry.code == history.LOG_GIVEN_UP]
+    first, last, size = map(int, lost[-1].detail.split())
+    assert first == 1
+    assert last >= first
+    assert size > 0
+    assert segments.list_segments(stand.data)[0].number > last
+
+
+def test_a_mail_root_that_vanishes_stops_the_service(running: Supervisor) -> None:
+    """Dovecot would make new homes in the empty mount point, and take mail into them."""
+    marker = running.stand.data.mail / generations.MARKER
+    kept = marker.rename(running.stand.data.mail / "elsewhere")
+    status = running.wait_until("FATAL")
+    assert "mount the disk" in str(status.error)
+    assert status.pid is None
+    assert codes(running)[0] == history.MAIL_ROOT_GONE
+    assert ask_report(running.socket)[1].listeners == []
+    kept.rename(marker)
+    assert running.wait_until("RUNNING").error is None
+    imap(running.stand).logout()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
+def test_a_full_disk_for_the_log_is_named_and_recovered_from(stand: Stand) -> None:
+    with small_disk(stand.data.events) as filler, supervised(stand) as supervisor:
+        supervisor.wait_until("RUNNING")
+        filler.fill()
+        # The log's last block has room for some lines yet.
+        while ask(supervisor.socket, "status").state == "RUNNING":
+            with contextlib.suppress(imaplib.IMAP4.error, OSError):
+                imap(stand).logout()
+        status = supervisor.wait_for(lambda status: "free some space" in str(status.error))
+        assert status.state == "BACKOFF"
+        assert str(stand.data.events) in str(status.error)
+        filler.free()
+        supervisor.wait_until("RUNNING")
+        imap(stand).logout()
+        assert history.FAILED in codes(supervisor)
 
 
 def test_the_next_supervisor_takes_over_from_a_killed_one(stand: Stand) -> None:
@@ -484,23 +647,14 @@ def test_a_configuration_that_dovecot_does_not_take_is_taken_back(
         return {"dovecot.conf": render(*arguments)["dovecot.conf"] + "no_such_setting = yes\n"}
 
     async def story() -> tuple[str | None, Status, Status]:
-        service = MailService(setup)
-        task = asyncio.create_task(service.run())
-        while service.status().state != "RUNNING":
-            await asyncio.sleep(0.05)
-        before = service.status()
-        monkeypatch.setattr(generations, "render", broken)
-        monkeypatch.setattr(generations, "validate", lambda *_: None)
-        refusal, after = await service.handle("reload")
-        await asyncio.to_thread(lambda: imap(stand).logout())
-        service.quit()
-        await task
-        return refusal, before, after
+        async with served(stand) as service:
+            before = service.status()
+            monkeypatch.setattr(generations, "render", broken)
+            monkeypatch.setattr(generations, "validate", lambda *_: None)
+            refusal, after = await service.handle("reload", True)
+            await asyncio.to_thread(lambda: imap(stand).logout())
+            return refusal, before, after
 
-    as_root = os.geteuid() == 0
-    stand.data.configurations.mkdir(parents=True, mode=0o700)
-    stand.data.events.mkdir()
-    setup = Setup(stand.data, Identity(stand.account, stand.group, as_root), stand.owner, "", os.environ)
     refusal, before, after = asyncio.run(story())
     assert "no_such_setting" in str(refusal)
     assert (after.state, after.pid) == ("RUNNING", before.pid)
