@@ -33,8 +33,12 @@ class Cluster:
         return f"postgres://tests:unused@127.0.0.1:{self.port}/postgres"
 
     @classmethod
-    def start(cls) -> Cluster:
-        """Make a cluster in a temporary folder and start it on loopback."""
+    def start(cls, *, fsync: bool = False) -> Cluster:
+        """Make a cluster in a temporary folder and start it on loopback.
+
+        Args:
+            fsync: whether it survives a power cut, which is not what tests test, but costs what is measured.
+        """
         programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
         folder = Path(tempfile.mkdtemp(prefix="rt-pg-"))
         cluster = cls(folder, programs, free_port())
@@ -44,10 +48,9 @@ class Cluster:
         cluster._run(
             "initdb", "-D", f"{folder}/data", "-U", "tests", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8"
         )
-        # What a power cut would do to this cluster is not what is tested.
         options = (
             f"-c port={cluster.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} "
-            "-c fsync=off -c max_connections=300"
+            f"-c fsync={'on' if fsync else 'off'} -c max_connections=300"
         )
         cluster._run("pg_ctl", "-D", f"{folder}/data", "-l", f"{folder}/log", "-w", "-o", options, "start")
         return cluster

@@ -1,0 +1,170 @@
+"""The panel's side of the measurements, a process of its own: one JSON line in, one JSON line out.
+
+Run as `python -m bench.inside` in the environment of a stand, as the account that owns the mail, so that the
+panel's services and the bare file operations they are compared with do the same work as the same user.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import django
+from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "panel.settings")
+django.setup()
+
+from django.db import connection  # noqa: E402 - models need the setup
+
+from mailbackend.passwords import hash_password  # noqa: E402
+from panel.addresses import services  # noqa: E402
+from panel.addresses.bulk import NewMailbox, create_mailboxes  # noqa: E402
+from panel.addresses.models import Domain, Mailbox  # noqa: E402
+
+_PASSWORD = "a sentence for the bench"  # noqa: S105 - of mailboxes that live for minutes
+
+
+def main() -> None:
+    """Answer requests until standard input ends."""
+    works: dict[str, Callable[..., dict[str, Any]]] = {
+        "populate": populate,
+        "homes": homes,
+        "one_by_one": one_by_one,
+        "in_bulk": in_bulk,
+        "bare": bare,
+        "queries": queries,
+    }
+    for line in sys.stdin:
+        request = json.loads(line)
+        answer = works[request.pop("work")](**request)
+        sys.stdout.write(json.dumps(answer) + "\n")
+        sys.stdout.flush()
+
+
+def populate(domain: str, password: str, number: int) -> dict[str, Any]:
+    """Create mailboxes to sign in to: `number` with Argon2id, `number` whose password is stored as it is."""
+    made = [
+        services.create_mailbox(
+            domain=Domain.objects.get(name=domain), local_part=f"{kind}{index}", password=password
+        )
+        for kind in ("hashed", "plain")
+        for index in range(number)
+    ]
+    hashed, plain = made[:number], made[number:]
+    Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in plain]).update(password=f"{{PLAIN}}{password}")
+    return {
+        "hashed": [mailbox.address for mailbox in hashed],
+        "plain": [mailbox.address for mailbox in plain],
+    }
+
+
+def homes(addresses: Sequence[str]) -> dict[str, Any]:
+    """Return where the homes of these mailboxes are, relative to the mail root."""
+    rows = Mailbox.objects.filter(address__in=addresses)
+    return {"homes": dict(rows.values_list("address", "home"))}
+
+
+def one_by_one(domain: str, number: int) -> dict[str, Any]:
+    """Create mailboxes with the service, and return what each took in ms, without and with the hash.
+
+    The hash is taken out by measuring the same one right after each creation.
+    """
+    row = Domain.objects.get(name=domain)
+    created = hashed = 0.0
+    for name in _names(number):
+        started = time.perf_counter()
+        services.create_mailbox(domain=row, local_part=name, password=_PASSWORD)
+        between = time.perf_counter()
+        hash_password(_PASSWORD)
+        created += between - started
+        hashed += time.perf_counter() - between
+    return {"each": (created - hashed) * 1000 / number, "hash": hashed * 1000 / number}
+
+
+def in_bulk(domain: str, number: int) -> dict[str, Any]:
+    """Create mailboxes all at once, with a hash made before, and return what each took in ms."""
+    row = Domain.objects.get(name=domain)
+    hashed = hash_password(_PASSWORD)
+    wanted = [NewMailbox(name, password_hash=hashed) for name in _names(number)]
+    started = time.perf_counter()
+    create_mailboxes(domain=row, mailboxes=wanted)
+    return {"each": (time.perf_counter() - started) * 1000 / number}
+
+
+def bare(domain: str, number: int) -> dict[str, Any]:
+    """Make the same folders and files without anything else, and return what each took in ms.
+
+    What a home consists of is read from one that the service made. They are removed again.
+    """
+    home = settings.DATA_DIR.mail / Mailbox.objects.filter(domain__name=domain).earliest("pk").home
+    folders = [path.relative_to(home) for path in sorted(home.rglob("*")) if path.is_dir()]
+    files = [
+        (path.relative_to(home), path.read_bytes())
+        for path in sorted(home.rglob("*"))
+        if path.is_file() and _is_provisioned(path)
+    ]
+    root = settings.DATA_DIR.mail / f"bare-{secrets.token_hex(4)}.test"
+    root.mkdir()
+    started = time.perf_counter()
+    for index in range(number):
+        _make_bare(root / str(index), folders, files)
+    seconds = time.perf_counter() - started
+    shutil.rmtree(root)
+    return {"each": seconds * 1000 / number, "folders": len(folders) + 1, "files": len(files)}
+
+
+def queries(domain: str, bulk: int) -> dict[str, Any]:
+    """Return how many queries one creation needs, and `bulk` at once; transaction statements are counted too."""
+    row = Domain.objects.get(name=domain)
+    one = _count_queries(
+        lambda: services.create_mailbox(domain=row, local_part=_names(1)[0], password=_PASSWORD)
+    )
+    return {"one": one, "bulk": _count_queries(lambda: in_bulk(domain, bulk))}
+
+
+def _count_queries(action: Callable[[], object]) -> int:
+    seen: list[str] = []
+
+    def count(execute: Any, sql: str, parameters: Any, many: bool, context: Any) -> Any:
+        seen.append(sql)
+        return execute(sql, parameters, many, context)
+
+    with connection.execute_wrapper(count):
+        action()
+    return len(seen)
+
+
+def _make_bare(home: Path, folders: Sequence[Path], files: Sequence[tuple[Path, bytes]]) -> None:
+    owner = os.geteuid(), os.getegid()
+    home.mkdir(mode=0o700)
+    os.chown(home, *owner)
+    for folder in folders:
+        place = home / folder
+        place.mkdir(mode=0o700)
+        os.chown(place, *owner)
+    for file, content in files:
+        place = home / file
+        place.write_bytes(content)
+        os.chown(place, *owner)
+
+
+def _is_provisioned(path: Path) -> bool:
+    """Whether the panel made a file, and not Dovecot at a login."""
+    return not path.name.startswith("dovecot") or path.name == "dovecot-keywords"
+
+
+def _names(number: int) -> list[str]:
+    run = secrets.token_hex(4)
+    return [f"n{run}-{index}" for index in range(number)]
+
+
+if __name__ == "__main__":
+    main()

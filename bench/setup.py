@@ -1,0 +1,38 @@
+"""What the subjects measure with: a product and how much of everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bench.product import Product
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How much is measured in one round.
+
+    Attributes:
+        rounds: how often each side is measured.
+        boxes: mailboxes created one by one.
+        bulk: mailboxes created in bulk, and as bare folders.
+        seconds: of signing in.
+        sessions: that are open at once.
+    """
+
+    rounds: int
+    boxes: int
+    bulk: int
+    seconds: float
+    sessions: int
+
+
+FULL = Scale(rounds=5, boxes=50, bulk=500, seconds=6, sessions=500)
+QUICK = Scale(rounds=2, boxes=15, bulk=60, seconds=3, sessions=500)
+
+
+@dataclass(frozen=True)
+class Setup:
+    """One product on one database, and the scale."""
+
+    product: Product
+    scale: Scale
