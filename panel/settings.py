@@ -61,6 +61,7 @@ INSTALLED_APPS = [
     "panel.service",
 ]
 MIDDLEWARE = [
+    "panel.core.middleware.behind_proxies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -73,6 +74,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "panel.accounts.middleware.say_who_acts",
     "panel.accounts.middleware.require_own_password",
 ]
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 
 from panel.accounts.models import Customer, User
+from panel.accounts.selectors import customers_managed_by
 from panel.addresses import selectors, services
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.strength import strength
@@ -115,7 +116,7 @@ class DomainForm(VersionedForm):
         super().__init__(*args, **kwargs)
         customer = self.fields["customer"]
         assert isinstance(customer, forms.ModelChoiceField)
-        customer.queryset = selectors.customers_for(person)
+        customer.queryset = customers_managed_by(person)
         if domain is not None:
             del self.fields["name"]
 

@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.core.paginator import Page, Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -21,7 +20,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django.views.decorators.vary import vary_on_headers
 
 from mailbackend.dovecot.doveadm import DoveadmError
-from panel.accounts.models import User
+from panel.accounts.access import admin_of, person_of
+from panel.accounts.selectors import customers_managed_by
 from panel.addresses import selectors, services
 from panel.addresses.forms import (
     ConfirmForm,
@@ -51,24 +51,6 @@ DOMAIN_SORTS = {
 }
 
 
-def person_of(request: HttpRequest) -> User:
-    """Return who asks; the view is for people who signed in."""
-    assert isinstance(request.user, User)
-    return request.user
-
-
-def admin_of(request: HttpRequest) -> User:
-    """Return the administrator who asks.
-
-    Raises:
-        PermissionDenied: if it is somebody else.
-    """
-    person = person_of(request)
-    if not person.is_admin:
-        raise PermissionDenied
-    return person
-
-
 @login_required
 @require_safe
 def list_domains(request: HttpRequest) -> HttpResponse:
@@ -92,7 +74,7 @@ def list_domains(request: HttpRequest) -> HttpResponse:
 def create_domain(request: HttpRequest) -> HttpResponse:
     """Create a domain."""
     person = admin_of(request)
-    first = selectors.customers_for(person).order_by("pk").first()
+    first = customers_managed_by(person).order_by("pk").first()
     form = DomainForm(request.POST or None, person=person, initial={"customer": first})
 
     def save() -> HttpResponse:

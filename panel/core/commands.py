@@ -16,6 +16,7 @@ from mailbackend.addresses import AddressError
 from mailbackend.config import ConfigError
 from mailbackend.dovecot.doveadm import DoveadmError
 from mailbackend.lmtp import DeliveryFailed
+from panel.core.audit import Actor, acting
 from panel.core.errors import Problem
 from panel.core.sizes import parse_size
 
@@ -69,7 +70,8 @@ class Command(BaseCommand):
         # What is only worth a line in a log is not one on a command's standard error.
         logging.disable(logging.WARNING)
         try:
-            answer = self.answer(**options)
+            with acting(Actor(kind="command", label=_command_name(self))):
+                answer = self.answer(**options)
         except EXPECTED as err:
             raise CommandError(_one_line(err)) from err
         except DatabaseError as err:
@@ -114,6 +116,10 @@ def size_argument(text: str) -> int | None:
         return parse_size(text)
     except ValueError as err:
         raise Problem(f"{text[:40]!r} is not a size. {err}") from err
+
+
+def _command_name(command: BaseCommand) -> str:
+    return type(command).__module__.rpartition(".")[2]
 
 
 def _one_line(err: BaseException) -> str:

@@ -20,10 +20,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 from mailbackend.config import ConfigError
 from mailbackend.supervisor.control import ControlRefused, Status, SupervisorDown
 from mailbackend.supervisor.watch import Seen
+from panel.accounts.access import admin_of
 from panel.accounts.models import User
 from panel.addresses import selectors
 from panel.addresses.models import Domain, Mailbox
-from panel.addresses.views import admin_of
 from panel.core import jobs, mail
 from panel.service import health, services
 from panel.service import selectors as selectors_of_service
@@ -72,7 +72,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "mailboxes": selectors.in_state(mailboxes, "").count(),
         "suspended": selectors.in_state(mailboxes, Mailbox.State.SUSPENDED).count(),
     }
-    status = _mail_status() if person.is_admin else None
+    status = _mail_status() if person.sees_all else None
     badge, label, meaning = state_words(status.state) if status else ("failed", _("No answer"), "")
     context = {
         "counts": counts,
@@ -81,7 +81,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "since": _time(status.since) if status else None,
         "attention": _attention(person, status, domains, mailboxes),
         "recent": selectors.in_state(mailboxes, "").order_by("-pk")[:5],
-        "checklist": _checklist(counts) if person.is_admin else [],
+        "checklist": _checklist(counts) if person.sees_all else [],
     }
     return render(request, "service/home.html", context)
 
@@ -165,7 +165,7 @@ def _mail_status() -> Status | None:
 
 def _attention(person: User, status: Status | None, domains: Any, mailboxes: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    if person.is_admin:
+    if person.sees_all:
         found += _service_troubles(status)
         found += [
             {
