@@ -6,6 +6,8 @@ that only its database row knows: a folder without it is never taken for this ma
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import os
 import re
 import secrets
@@ -30,6 +32,21 @@ _BUILDING = ".new-"
 #: A build older than this was left by a process that died. Seconds.
 _BUILD_MAX_AGE = 3600
 
+#: What each folder of a Maildir holds.
+_PARTS = ("cur", "new", "tmp")
+#: The folders below a home, each after the one that holds it.
+_FOLDERS = [
+    f"Maildir{folder}{part}"
+    for folder in ("", *(f"/.{name}" for name in SPECIAL_FOLDERS))
+    for part in ("", *(f"/{part}" for part in _PARTS))
+]
+_SUBSCRIPTIONS = "".join(f"{name}\n" for name in SPECIAL_FOLDERS).encode()
+_KEYWORDS = "".join(f"{number} {name}\n" for number, name in enumerate(POP_KEYWORDS)).encode()
+#: This machine in the names of messages, which are their UIDLs.
+_HOST = re.sub(r"[^A-Za-z0-9.-]", "", socket.gethostname())[:16] or "localhost"
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
 _SIZE_IN_NAME = re.compile(r",W=([0-9]+)(?:[,:]|\Z)")
 _FILE_SIZE_IN_NAME = re.compile(r",S=([0-9]+)(?:[,:]|\Z)")
 
@@ -40,6 +57,21 @@ class MailRootMissing(OSError):
 
 class HomeTaken(OSError):
     """There is a folder at a mailbox's home that is not this mailbox's. It is never adopted."""
+
+
+@dataclass(frozen=True)
+class NewHome:
+    """A home to make.
+
+    Attributes:
+        path: relative to the mail root, as `addresses.home_path` gives it.
+        token: what the mailbox's row holds to recognise its home.
+        welcome: messages (RFC 5322, any line endings) that the inbox starts with.
+    """
+
+    path: PurePosixPath
+    token: str
+    welcome: Sequence[bytes] = ()
 
 
 @dataclass(frozen=True)
@@ -104,25 +136,76 @@ def provision(root: Path, home: PurePosixPath, token: str, welcome: Sequence[byt
         HomeTaken: if the place holds a folder without this token.
         OSError: if the disk refuses; nothing is left at the place.
     """
+    _provision(root, [NewHome(home, token, welcome)], sync_all=False)
+
+
+def provision_all(root: Path, homes: Sequence[NewHome]) -> None:
+    """Make several mailboxes' homes, each whole or not at all. Doing it again does nothing.
+
+    The whole file system is synchronised once, not file by file: for thousands of homes, not for one.
+
+    Args:
+        root: the mail root; the caller has checked its marker.
+        homes: which.
+
+    Raises:
+        HomeTaken: if a place holds a folder that is not the mailbox's.
+        OSError: if the disk refuses; some of the homes may be there then.
+    """
+    _provision(root, homes, sync_all=True)
+
+
+def undo_provision(root: Path, home: PurePosixPath, token: str) -> None:
+    """Remove a home that was just made and that nobody could use yet. Without one, or with another's, nothing is done.
+
+    Raises:
+        OSError: if the disk refuses.
+    """
     place = root / home
-    if os.path.lexists(place):
-        _check_token(place, token)
+    if not os.path.lexists(place) or _token_in(place) != token:
         return
-    _make_folder(place.parent)
-    building = place.parent / f"{_BUILDING}{place.name}-{secrets.token_hex(6)}"
+    building = _building(place)
+    place.rename(building)
+    shutil.rmtree(building)
+
+
+def _provision(root: Path, homes: Sequence[NewHome], *, sync_all: bool) -> None:
+    built: list[tuple[Path, Path]] = []
+    found: list[Path] = []
     try:
-        _build(building, token, welcome)
+        for home in homes:
+            place = root / home.path
+            if os.path.lexists(place):
+                _check_token(place, home.token)
+                found.append(place)
+                continue
+            _make_folder(place.parent)
+            building = _building(place)
+            built.append((building, place))
+            _build(building, home.token, home.welcome, sync=not sync_all)
+        # One that was there may have been built a moment ago by a process that died before it was on the disk.
+        if (sync_all and built) or found:
+            _sync_file_system(root)
+        for building, place in built:
+            _move_in(building, place)
+        for parent in {place.parent for _building, place in built}:
+            _sync_folder(parent)
+    finally:
+        for building, _place in built:
+            if os.path.lexists(building):
+                shutil.rmtree(building, ignore_errors=True)
+
+
+def _move_in(building: Path, place: Path) -> None:
+    try:
         # rename(2) onto a folder that is not empty fails: it cannot swallow another's mail.
         building.rename(place)
     except OSError:
         if not os.path.lexists(place):
             raise
-        # Somebody built it meanwhile: us, in another process, or nobody we know.
-        _check_token(place, token)
-        return
-    finally:
-        shutil.rmtree(building, ignore_errors=True)
-    _sync_folder(place.parent)
+        # Somebody built it meanwhile: us, in another process, or nobody we know. Both were given one token.
+        if _token_in(place) != _token_in(building):
+            raise HomeTaken(_taken(place)) from None
 
 
 def has_home(root: Path, home: PurePosixPath, token: str) -> bool:
@@ -227,38 +310,40 @@ def remove_build(building: Path) -> None:
     shutil.rmtree(building)
 
 
-def _build(building: Path, token: str, welcome: Sequence[bytes]) -> None:
-    for folder in _folders(building):
-        folder.mkdir(mode=0o700)
-    maildir = building / "Maildir"
-    for name in SPECIAL_FOLDERS:
-        (maildir / f".{name}" / "maildirfolder").touch(mode=0o600)
-    _write(maildir / "subscriptions", "".join(f"{name}\n" for name in SPECIAL_FOLDERS).encode())
-    _write(
-        maildir / "dovecot-keywords",
-        "".join(f"{number} {name}\n" for number, name in enumerate(POP_KEYWORDS)).encode(),
-    )
-    for number, message in enumerate(welcome):
-        _write_message(maildir / "new", message, number)
-    _write(building / OWNER_FILE, f"{token}\n".encode())
+def _building(place: Path) -> Path:
+    return place.parent / f"{_BUILDING}{place.name}-{secrets.token_hex(6)}"
 
 
-def _write_message(folder: Path, message: bytes, number: int) -> None:
+def _build(building: Path, token: str, welcome: Sequence[bytes], *, sync: bool) -> None:
+    building.mkdir(mode=0o700)
+    home = os.open(building, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        # Plain calls relative to the home: with Path objects and long paths a batch would take twice the time.
+        for folder in _FOLDERS:
+            os.mkdir(folder, 0o700, dir_fd=home)
+        for name in SPECIAL_FOLDERS:
+            _write(f"Maildir/.{name}/maildirfolder", b"", below=home, sync=False)
+        _write("Maildir/subscriptions", _SUBSCRIPTIONS, below=home, sync=sync)
+        _write("Maildir/dovecot-keywords", _KEYWORDS, below=home, sync=sync)
+        for number, message in enumerate(welcome):
+            _write_message("Maildir/new", message, number, below=home, sync=sync)
+        _write(OWNER_FILE, f"{token}\n".encode(), below=home, sync=sync)
+    finally:
+        os.close(home)
+
+
+def _write_message(folder: str, message: bytes, number: int, *, below: int, sync: bool) -> None:
     text = message.replace(b"\r\n", b"\n")
     virtual_size = len(text) + text.count(b"\n")
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     # The name is the message's UIDL, which has at most 70 characters (RFC 1939 section 7).
-    host = re.sub(r"[^A-Za-z0-9.-]", "", socket.gethostname())[:16] or "localhost"
-    unique = f"{seconds}.M{nanoseconds // 1000}P{os.getpid()}Q{number}.{host}"
-    _write(folder / f"{unique},S={len(text)},W={virtual_size}", text)
+    unique = f"{seconds}.M{nanoseconds // 1000}P{os.getpid()}Q{number}.{_HOST}"
+    _write(f"{folder}/{unique},S={len(text)},W={virtual_size}", text, below=below, sync=sync)
 
 
 def _folders(home: Path) -> Iterator[Path]:
     yield home
-    maildir = home / "Maildir"
-    for folder in (maildir, *(maildir / f".{name}" for name in SPECIAL_FOLDERS)):
-        yield folder
-        yield from (folder / part for part in ("cur", "new", "tmp"))
+    yield from (home / folder for folder in _FOLDERS)
 
 
 def _domain_folders(root: Path) -> list[os.DirEntry[str]]:
@@ -298,24 +383,50 @@ def _message_size(entry: os.DirEntry[str]) -> int | None:
 
 
 def _check_token(place: Path, token: str) -> None:
+    if not secrets.compare_digest(_token_in(place), token):
+        raise HomeTaken(_taken(place))
+
+
+def _token_in(place: Path) -> str:
+    """Return the token in a home, or an empty string where there is none."""
     try:
-        found = (place / OWNER_FILE).read_text("ascii").strip()
+        return (place / OWNER_FILE).read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
-        found = ""
-    if not secrets.compare_digest(found.encode(), token.encode()):
-        raise HomeTaken(f"{place} exists and is not this mailbox's: it is left as it is.")
+        return ""
+
+
+def _taken(place: Path) -> str:
+    return f"{place} exists and is not this mailbox's: it is left as it is."
 
 
 def _make_folder(folder: Path) -> None:
     folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _write(path: Path, content: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(descriptor)
+def _write(path: str | Path, content: bytes, *, below: int | None = None, sync: bool = True) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600, dir_fd=below)
+    try:
+        if content and os.write(descriptor, content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if sync:
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_file_system(folder: Path) -> None:
+    """Have everything written so far to the file system of `folder` survive a power cut (syncfs(2)).
+
+    Raises:
+        OSError: if the disk reports an error.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _libc.syncfs(descriptor):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

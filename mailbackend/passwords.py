@@ -24,6 +24,16 @@ def hash_password(password: str) -> str:
     return SCHEME + _hasher.hash(password)
 
 
+def is_hash(stored: str) -> bool:
+    """Return whether `stored` has the form and the cost that `hash_password` gives: a dearer one stops logins."""
+    if not stored.startswith(SCHEME):
+        return False
+    try:
+        return not _hasher.check_needs_rehash(stored.removeprefix(SCHEME))
+    except InvalidHashError:
+        return False
+
+
 def verify_password(password: str, stored: str) -> bool:
     """Return whether `stored`, as `hash_password` gives it, is of `password`. A damaged hash fits nothing."""
     if not stored.startswith(SCHEME):

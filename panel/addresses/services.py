@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, models, transaction
-from django.db.models import F, Sum
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -22,16 +23,17 @@ from mailbackend.addresses import (
     normalise_domain,
     normalise_local_part,
 )
-from mailbackend.dovecot.doveadm import DoveadmError
 from mailbackend.passwords import hash_password
 from panel.accounts.models import Customer
 from panel.accounts.services import check_line
+from panel.addresses.limits import check_limits, check_quota, check_storage, is_more
 from panel.addresses.models import Domain, Mailbox
+from panel.addresses.sessions import end_sessions, end_sessions_of_domain
 from panel.addresses.welcome import welcome_message
 from panel.core import mail
 from panel.core.errors import Conflict, Problem
-from panel.core.jobs import start_job
-from panel.core.sizes import LARGEST
+from panel.core.jobs import cancel_job, start_job
+from panel.core.models import Job
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +41,13 @@ PASSWORD_MIN, PASSWORD_MAX = 8, 128
 REASON_MAX = 200
 POP_KEEP_DAYS_MAX = 3650
 
-#: A login in flight survives one kick: it is done again after these seconds.
-KICKS_AFTER = (1, 3, 10)
+#: Failed creations are taken back in transactions of this many.
+UNDONE_AT_A_TIME = 200
+
+#: A creation that is not done after this long was cut off: a job completes it.
+COMPLETE_AFTER = timedelta(seconds=45)
+#: And this much later for each mailbox that is created together with others.
+COMPLETE_AFTER_EACH = timedelta(milliseconds=20)
 
 _POP_POLICY = re.compile(r"keep:([0-9]{1,4})\Z")
 
@@ -57,7 +64,7 @@ def create_domain(*, name: str, customer: Customer, default_quota_bytes: int | N
         Problem: if it is no domain, or hosted here already.
     """
     ascii_name = _checked(normalise_domain, name, "name")
-    _check_quota(default_quota_bytes, "default_quota")
+    check_quota(default_quota_bytes, "default_quota")
     try:
         with transaction.atomic():
             return Domain.objects.create(
@@ -76,10 +83,10 @@ def edit_domain(
         Conflict: if it changed since `version`.
         Problem: if the quota cannot be used, or the new customer's limits are too small for its mailboxes.
     """
-    _check_quota(default_quota_bytes, "default_quota")
+    check_quota(default_quota_bytes, "default_quota")
     with transaction.atomic():
-        if customer != _locked(domain).customer:
-            _check_limits(customer, more=domain.mailboxes.filter(deleted_at=None))
+        if customer != locked(domain).customer:
+            check_limits(customer, more=domain.mailboxes.filter(deleted_at=None))
         _update(domain, version, customer=customer, default_quota_bytes=default_quota_bytes)
 
 
@@ -89,11 +96,11 @@ def suspend_domain(*, domain: Domain, reason: str = "") -> None:
     Raises:
         Problem: if it is deleted, or the reason is too long.
     """
-    _check_alive(domain)
+    check_alive(domain)
     reason = check_line(reason.strip(), _("The reason"), longest=REASON_MAX)
     with transaction.atomic():
         _update(domain, None, suspended_at=domain.suspended_at or timezone.now(), suspended_reason=reason)
-        _end_sessions_of_domain(domain)
+        end_sessions_of_domain(domain)
 
 
 def resume_domain(*, domain: Domain) -> None:
@@ -102,7 +109,7 @@ def resume_domain(*, domain: Domain) -> None:
     Raises:
         Problem: if it is deleted.
     """
-    _check_alive(domain)
+    check_alive(domain)
     _update(domain, None, suspended_at=None, suspended_reason="")
 
 
@@ -112,11 +119,11 @@ def delete_domain(*, domain: Domain) -> datetime:
     Raises:
         Problem: if it is deleted already.
     """
-    _check_alive(domain)
+    check_alive(domain)
     now = timezone.now()
     with transaction.atomic():
         _update(domain, None, deleted_at=now)
-        _end_sessions_of_domain(domain)
+        end_sessions_of_domain(domain)
     return now + settings.DELETION_WINDOW
 
 
@@ -129,7 +136,7 @@ def restore_domain(*, domain: Domain) -> None:
     if not domain.deleted_at:
         return
     with transaction.atomic():
-        _check_limits(domain.customer, more=domain.mailboxes.filter(deleted_at=None))
+        check_limits(domain.customer, more=domain.mailboxes.filter(deleted_at=None))
         try:
             with transaction.atomic():
                 _update(domain, None, alive=False, deleted_at=None)
@@ -161,35 +168,17 @@ def create_mailbox(
         Problem: if a value cannot be used, the address is taken, a limit is reached, or the disk refuses.
             Nothing is left behind then.
     """
-    address = Address(_checked(normalise_local_part, local_part, "local_part"), domain.name)
-    _checked(check_length, address, "local_part")
-    display_name = check_line(display_name.strip(), _("The name"), longest=100)
-    _check_quota(quota_bytes, "quota")
+    mailbox = unsaved_mailbox(domain, local_part, display_name, quota_bytes)
     check_mailbox_password(password)
     mail.check_mail_root()
-    mailbox = _save_mailbox(
-        domain,
-        Mailbox(
-            domain=domain,
-            local_part=address.local_part,
-            address=str(address),
-            display_name=display_name,
-            password=hash_password(password),
-            quota_bytes=quota_bytes,
-        ),
-    )
+    mailbox.password = hash_password(password)
+    completion = _save_mailbox(mailbox)
     try:
-        provision(mailbox)
-    except Problem:
-        mailbox.delete()
-        raise
+        _make_home(mailbox)
     except OSError as err:
-        mailbox.delete()
-        logger.warning("The home of %s could not be made: %s", address, err)
-        raise Problem(
-            _("The mailbox's folder could not be made: %(reason)s. Nothing was created.")
-            % {"reason": err.strerror or err}
-        ) from err
+        undo_creation([mailbox])
+        raise home_refused(mailbox.address, err) from err
+    cancel_job(completion)
     return mailbox
 
 
@@ -201,11 +190,7 @@ def provision(mailbox: Mailbox) -> None:
         Problem: if the mail root is not there.
     """
     mail.check_mail_root()
-    maildir.provision(
-        settings.DATA_DIR.mail, mailbox.home_path, mailbox.home_token, [welcome_message(mailbox)]
-    )
-    mailbox.provisioned_at = timezone.now()
-    mailbox.save(update_fields=["provisioned_at"])
+    _make_home(mailbox)
 
 
 def edit_mailbox(
@@ -223,18 +208,18 @@ def edit_mailbox(
         Conflict: if it changed since `version`.
         Problem: if a value cannot be used or the customer's storage is exceeded.
     """
-    _check_alive(mailbox)
+    check_alive(mailbox)
     unknown = set(changes) - {"quota_bytes", "imap", "pop3"}
     if unknown:
         raise TypeError(f"No such values of a mailbox: {sorted(unknown)}.")
     if display_name is not None:
         changes["display_name"] = check_line(display_name.strip(), _("The name"), longest=100)
     if "quota_bytes" in changes:
-        _check_quota(changes["quota_bytes"], "quota")
+        check_quota(changes["quota_bytes"], "quota")
     switched_off = any(changes.get(name) is False and getattr(mailbox, name) for name in ("imap", "pop3"))
     with transaction.atomic():
-        if "quota_bytes" in changes and _is_more(changes["quota_bytes"], mailbox.quota_bytes):
-            _check_storage(mailbox.domain.customer, changes["quota_bytes"], instead_of=mailbox)
+        if "quota_bytes" in changes and is_more(changes["quota_bytes"], mailbox.quota_bytes):
+            check_storage(mailbox.domain.customer, changes["quota_bytes"], instead_of=mailbox)
         _update(mailbox, version, **changes)
         if switched_off:
             end_sessions(mailbox)
@@ -246,7 +231,7 @@ def set_mailbox_password(*, mailbox: Mailbox, password: str) -> None:
     Raises:
         Problem: if it cannot be used.
     """
-    _check_alive(mailbox)
+    check_alive(mailbox)
     check_mailbox_password(password)
     hashed = hash_password(password)
     with transaction.atomic():
@@ -260,7 +245,7 @@ def set_pop_policy(*, mailbox: Mailbox, policy: str) -> None:
     Raises:
         Problem: if it is none of these.
     """
-    _check_alive(mailbox)
+    check_alive(mailbox)
     match = _POP_POLICY.match(policy)
     days = int(match[1]) if match else 0
     if match and 1 <= days <= POP_KEEP_DAYS_MAX:
@@ -280,7 +265,7 @@ def suspend_mailbox(*, mailbox: Mailbox, reason: str = "") -> None:
     Raises:
         Problem: if it is deleted, or the reason is too long.
     """
-    _check_alive(mailbox)
+    check_alive(mailbox)
     reason = check_line(reason.strip(), _("The reason"), longest=REASON_MAX)
     with transaction.atomic():
         _update(mailbox, None, suspended_at=mailbox.suspended_at or timezone.now(), suspended_reason=reason)
@@ -293,7 +278,7 @@ def resume_mailbox(*, mailbox: Mailbox) -> None:
     Raises:
         Problem: if it is deleted.
     """
-    _check_alive(mailbox)
+    check_alive(mailbox)
     _update(mailbox, None, suspended_at=None, suspended_reason="")
 
 
@@ -303,7 +288,7 @@ def delete_mailbox(*, mailbox: Mailbox) -> datetime:
     Raises:
         Problem: if it is deleted already.
     """
-    _check_alive(mailbox)
+    check_alive(mailbox)
     now = timezone.now()
     with transaction.atomic():
         _update(mailbox, None, deleted_at=now)
@@ -322,7 +307,7 @@ def restore_mailbox(*, mailbox: Mailbox) -> None:
     if not mailbox.deleted_at:
         return
     with transaction.atomic():
-        _check_limits(mailbox.domain.customer, more=Mailbox.objects.filter(pk=mailbox.pk))
+        check_limits(mailbox.domain.customer, more=Mailbox.objects.filter(pk=mailbox.pk))
         try:
             with transaction.atomic():
                 _update(mailbox, None, alive=False, deleted_at=None)
@@ -331,17 +316,6 @@ def restore_mailbox(*, mailbox: Mailbox) -> None:
             raise Problem(
                 _("%(address)s was created again meanwhile. Delete that one first.") % {"address": mailbox}
             ) from err
-
-
-def end_sessions(mailbox: Mailbox) -> None:
-    """End a mailbox's open sessions once this transaction commits, and again from stored jobs.
-
-    A login that was being checked at that moment survives a single kick, so later ones follow.
-    """
-    address = mailbox.address
-    transaction.on_commit(lambda: _kick_now(address))
-    for seconds in KICKS_AFTER:
-        start_job("kick_mailbox", delay=timedelta(seconds=seconds), address=address)
 
 
 def check_mailbox_password(password: str) -> None:
@@ -370,60 +344,65 @@ def check_mailbox_password(password: str) -> None:
         )
 
 
-def _save_mailbox(domain: Domain, mailbox: Mailbox) -> Mailbox:
+def unsaved_mailbox(domain: Domain, local_part: str, display_name: str, quota_bytes: int | None) -> Mailbox:
+    """Return the row of a new mailbox, without its password, not saved.
+
+    Raises:
+        Problem: if a value cannot be used.
+    """
+    address = Address(_checked(normalise_local_part, local_part, "local_part"), domain.name)
+    _checked(check_length, address, "local_part")
+    check_quota(quota_bytes, "quota")
+    return Mailbox(
+        domain=domain,
+        local_part=address.local_part,
+        address=str(address),
+        display_name=check_line(display_name.strip(), _("The name"), longest=100),
+        quota_bytes=quota_bytes,
+    )
+
+
+def undo_creation(mailboxes: Sequence[Mailbox]) -> None:
+    """Take back mailboxes whose creation failed: home and row, as long as nobody could use them."""
+    for start in range(0, len(mailboxes), UNDONE_AT_A_TIME):
+        ids = [mailbox.pk for mailbox in mailboxes[start : start + UNDONE_AT_A_TIME]]
+        with transaction.atomic():
+            unborn = Mailbox.objects.select_for_update().filter(pk__in=ids, provisioned_at=None)
+            for mailbox in unborn:
+                maildir.undo_provision(settings.DATA_DIR.mail, mailbox.home_path, mailbox.home_token)
+            unborn.delete()
+
+
+def home_refused(address: str, err: OSError) -> Problem:
+    """Return what to tell people when the disk refuses a home."""
+    logger.warning("The home of %s could not be made: %s", address, err)
+    return Problem(
+        _("The mailbox's folder could not be made: %(reason)s. Nothing was created.")
+        % {"reason": err.strerror or err}
+    )
+
+
+def _save_mailbox(mailbox: Mailbox) -> Job:
+    """Save the row of a new mailbox, with the job that completes it should this process die."""
     try:
         with transaction.atomic():
-            domain = _locked(domain)
-            _check_alive(domain)
-            _check_limits(domain.customer, more_mailboxes=1, more_bytes=mailbox.quota_bytes)
+            domain = locked(mailbox.domain)
+            check_alive(domain)
+            check_limits(domain.customer, more_mailboxes=1, more_bytes=mailbox.quota_bytes)
             mailbox.save(force_insert=True)
             mailbox.home = str(home_path(Address(mailbox.local_part, domain.name), mailbox.pk))
             mailbox.save(update_fields=["home"])
+            return start_job("complete_creation", delay=COMPLETE_AFTER, domain_id=domain.pk)
     except IntegrityError as err:
         raise Problem(_("%(address)s exists already.") % {"address": mailbox.address}, "local_part") from err
-    return mailbox
 
 
-def _kick_now(address: str) -> None:
-    try:
-        mail.doveadm(timeout=2).kick(address)
-    except DoveadmError as err:
-        # The mail service is down, so there are no sessions; should it come up now, the stored kicks follow.
-        logger.warning("Sessions of %s are ended by the job that follows: %s", address, err)
-
-
-def kick_sessions_of_domain(domain_id: int, *, timeout: float = 10) -> int:
-    """End the open sessions of a domain's mailboxes now.
-
-    Args:
-        domain_id: which.
-        timeout: seconds for each question to the mail service.
-
-    Returns:
-        how many mailboxes were in use.
-
-    Raises:
-        DoveadmError: if the mail service is not there.
-    """
-    addresses = set(Mailbox.objects.filter(domain_id=domain_id).values_list("address", flat=True))
-    client = mail.doveadm(timeout=timeout)
-    online = {session.address for session in client.who()} & addresses
-    for address in sorted(online):
-        client.kick(address)
-    return len(online)
-
-
-def _kick_domain_now(domain_id: int) -> None:
-    try:
-        kick_sessions_of_domain(domain_id, timeout=2)
-    except DoveadmError as err:
-        logger.warning("Sessions of domain %s are ended by the job that follows: %s", domain_id, err)
-
-
-def _end_sessions_of_domain(domain: Domain) -> None:
-    domain_id = domain.pk
-    transaction.on_commit(lambda: _kick_domain_now(domain_id))
-    start_job("kick_domain", domain_id=domain.pk, seconds_left=list(KICKS_AFTER))
+def _make_home(mailbox: Mailbox) -> None:
+    maildir.provision(
+        settings.DATA_DIR.mail, mailbox.home_path, mailbox.home_token, [welcome_message(mailbox)]
+    )
+    mailbox.provisioned_at = timezone.now()
+    mailbox.save(update_fields=["provisioned_at"])
 
 
 def _update(row: Domain | Mailbox, version: int | None, *, alive: bool = True, **values: Any) -> None:
@@ -442,73 +421,15 @@ def _update(row: Domain | Mailbox, version: int | None, *, alive: bool = True, *
     row.refresh_from_db()
 
 
-def _locked(domain: Domain) -> Domain:
+def locked(domain: Domain) -> Domain:
     """Return a domain as it is now, locked until the transaction ends."""
     rows = Domain.objects.select_for_update(of=("self",)).select_related("customer")
     return rows.get(pk=domain.pk)
 
 
-def _check_alive(row: Domain | Mailbox) -> None:
+def check_alive(row: Domain | Mailbox) -> None:
     if row.state == row.State.DELETED:
         raise Problem(_("%(name)s is deleted. Restore it first.") % {"name": row})
-
-
-def _check_limits(
-    customer: Customer,
-    *,
-    more: models.QuerySet[Mailbox] | None = None,
-    more_mailboxes: int = 0,
-    more_bytes: int | None = 0,
-) -> None:
-    """Check that a customer has room for more. The customer's row is locked, so that two cannot take one place."""
-    if more is not None:
-        more_mailboxes = more.count()
-        unlimited = more.filter(quota_bytes=None).exists()
-        more_bytes = None if unlimited else more.aggregate(total=Sum("quota_bytes"))["total"] or 0
-    customer = Customer.objects.select_for_update().get(pk=customer.pk)
-    living = _living_mailboxes(customer)
-    if customer.max_mailboxes is not None and living.count() + more_mailboxes > customer.max_mailboxes:
-        raise Problem(
-            _("%(customer)s may have %(limit)s mailboxes and has no room for more.")
-            % {"customer": customer, "limit": customer.max_mailboxes}
-        )
-    if more_mailboxes:
-        _check_storage(customer, more_bytes)
-
-
-def _check_storage(customer: Customer, more_bytes: int | None, *, instead_of: Mailbox | None = None) -> None:
-    customer = Customer.objects.select_for_update().get(pk=customer.pk)
-    if customer.max_storage_bytes is None:
-        return
-    if more_bytes is None:
-        raise Problem(
-            _("%(customer)s has a storage limit: give the mailbox a quota.") % {"customer": customer}, "quota"
-        )
-    living = _living_mailboxes(customer)
-    if instead_of is not None:
-        living = living.exclude(pk=instead_of.pk)
-    given = living.aggregate(total=Sum("quota_bytes"))["total"] or 0
-    if given + more_bytes > customer.max_storage_bytes:
-        raise Problem(
-            _("%(customer)s has no room for this quota: choose a smaller one.") % {"customer": customer},
-            "quota",
-        )
-
-
-def _is_more(new: int | None, old: int | None) -> bool:
-    """Whether one quota is larger than another; None is no limit. A smaller one is always welcome."""
-    if old is None:
-        return False
-    return new is None or new > old
-
-
-def _living_mailboxes(customer: Customer) -> models.QuerySet[Mailbox]:
-    return Mailbox.objects.filter(domain__customer=customer, deleted_at=None, domain__deleted_at=None)
-
-
-def _check_quota(quota_bytes: int | None, field: str) -> None:
-    if quota_bytes is not None and not 0 < quota_bytes <= LARGEST:
-        raise Problem(_("The quota must be more than zero and at most 1024 TB."), field)
 
 
 def _checked(check: Any, value: Any, field: str) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
-from panel.addresses import checkmail, services
+from panel.addresses import bulk, checkmail, sessions
 from panel.core import mail
 from panel.core.jobs import job_kind, start_job
 
@@ -21,11 +21,17 @@ def kick_mailbox(*, address: str) -> dict[str, Any]:
 @job_kind(_("Ending sessions of a domain"), hidden=True)
 def kick_domain(*, domain_id: int, seconds_left: list[int]) -> dict[str, Any]:
     """End the open sessions of a domain's mailboxes, and again after each of `seconds_left`."""
-    ended = services.kick_sessions_of_domain(domain_id)
+    ended = sessions.kick_domain(domain_id)
     if seconds_left:
         wait = timedelta(seconds=seconds_left[0])
         start_job("kick_domain", delay=wait, domain_id=domain_id, seconds_left=seconds_left[1:])
     return {"ended": ended}
+
+
+@job_kind(_("Completing new mailboxes"), hidden=True)
+def complete_creation(*, domain_id: int) -> dict[str, Any]:
+    """Complete the mailboxes of a domain whose creation was cut off."""
+    return {"completed": bulk.complete_creations(domain_id)}
 
 
 @job_kind(_("Checking the mail folders"))

@@ -28,6 +28,8 @@ LOST_AFTER = timedelta(hours=3)
 MAX_ATTEMPTS = 5
 #: A job is sent again when it has been due for this long: a worker normally has it within a second.
 SEND_AGAIN_AFTER = timedelta(seconds=15)
+#: A job that may run only after this long is not sent now: beat sends it when it is due, without Redis keeping it.
+SENT_LATER = timedelta(seconds=30)
 
 
 #: What does a kind of job: takes its arguments by name, returns a report (JSON).
@@ -74,7 +76,7 @@ def hidden_kinds() -> list[str]:
 
 
 def start_job(kind: str, *, delay: timedelta = timedelta(0), **arguments: Any) -> Job:
-    """Save a job in the current transaction, and send it to a worker once that commits.
+    """Save a job in the current transaction, and send it to a worker once that commits and it is nearly due.
 
     Args:
         kind: a registered name.
@@ -84,8 +86,14 @@ def start_job(kind: str, *, delay: timedelta = timedelta(0), **arguments: Any) -
     if kind not in _kinds:
         raise ValueError(f"No such kind of job: {kind!r}.")
     job = Job.objects.create(kind=kind, arguments=arguments, due_at=timezone.now() + delay)
-    transaction.on_commit(lambda: send(job))
+    if delay < SENT_LATER:
+        transaction.on_commit(lambda: send(job))
     return job
+
+
+def cancel_job(job: Job) -> None:
+    """Forget a job that is not needed any more, unless somebody has taken it."""
+    Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).delete()
 
 
 def send(job: Job) -> None:

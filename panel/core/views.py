@@ -63,6 +63,7 @@ def _report_label(name: str) -> str:
         "renewed": _("Renewed"),
         "expires": _("Valid until"),
         "ended": _("Sessions ended"),
+        "completed": _("Mailboxes completed"),
     }
     return labels.get(name, name)
 

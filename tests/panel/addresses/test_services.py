@@ -13,7 +13,7 @@ from django.db import connection, connections
 from mailbackend import maildir
 from mailbackend.passwords import verify_password
 from panel.accounts.models import Customer
-from panel.addresses import services
+from panel.addresses import services, sessions
 from panel.addresses.models import Domain, Mailbox
 from panel.core.errors import Conflict, Problem
 from panel.core.models import Job
@@ -258,7 +258,7 @@ def test_unknown_pop_policy_is_refused(cast: Cast, policy: str) -> None:
 def test_whoever_is_shut_out_is_kicked_again_later(cast: Cast, change: Callable[[Mailbox], None]) -> None:
     change(cast.mailbox)
     kicks = Job.objects.filter(kind="kick_mailbox", arguments={"address": cast.mailbox.address})
-    assert kicks.count() == len(services.KICKS_AFTER)
+    assert kicks.count() == len(sessions.KICKS_AFTER)
 
 
 def test_a_new_name_ends_no_session(cast: Cast) -> None:

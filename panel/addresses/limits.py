@@ -1,0 +1,114 @@
+"""What a customer may have: numbers of mailboxes, and the storage that is given to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db import models
+from django.db.models import Count, Sum
+from django.utils.translation import gettext as _
+
+from panel.accounts.models import Customer
+from panel.addresses.models import Mailbox
+from panel.core.errors import Problem
+from panel.core.sizes import LARGEST
+
+
+def check_limits(
+    customer: Customer,
+    *,
+    more: models.QuerySet[Mailbox] | None = None,
+    more_mailboxes: int = 0,
+    more_bytes: int | None = 0,
+) -> None:
+    """Check that a customer has room for more. Its row is locked, so that two cannot take one place.
+
+    Args:
+        customer: whose.
+        more: the mailboxes that are to be added; instead of these two:
+        more_mailboxes: how many.
+        more_bytes: their quotas in all, or None if one has no limit.
+
+    Raises:
+        Problem: if there is no room.
+    """
+    if more is not None:
+        more_mailboxes = more.count()
+        unlimited = more.filter(quota_bytes=None).exists()
+        more_bytes = None if unlimited else more.aggregate(total=Sum("quota_bytes"))["total"] or 0
+    customer = Customer.objects.select_for_update().get(pk=customer.pk)
+    number, given = _given(customer, None)
+    if customer.max_mailboxes is not None and number + more_mailboxes > customer.max_mailboxes:
+        raise Problem(
+            _("%(customer)s may have %(limit)s mailboxes and has no room for more.")
+            % {"customer": customer, "limit": customer.max_mailboxes}
+        )
+    if more_mailboxes:
+        _check_storage(customer, given, more_bytes)
+
+
+def check_storage(customer: Customer, more_bytes: int | None, *, instead_of: Mailbox) -> None:
+    """Check that a customer has room for another quota of a mailbox. Its row is locked.
+
+    Args:
+        customer: whose.
+        more_bytes: the new quota, or None for no limit.
+        instead_of: the mailbox whose present quota does not count.
+
+    Raises:
+        Problem: if there is no room.
+    """
+    customer = Customer.objects.select_for_update().get(pk=customer.pk)
+    _check_storage(customer, _given(customer, instead_of)[1], more_bytes)
+
+
+def sum_of_quotas(quotas: Iterable[int | None]) -> int | None:
+    """Return several quotas in all, or None if one of them has no limit."""
+    total = 0
+    for quota in quotas:
+        if quota is None:
+            return None
+        total += quota
+    return total
+
+
+def is_more(new: int | None, old: int | None) -> bool:
+    """Whether one quota is larger than another; None is no limit. A smaller one is always welcome."""
+    if old is None:
+        return False
+    return new is None or new > old
+
+
+def check_quota(quota_bytes: int | None, field: str) -> None:
+    """Check that a quota is one.
+
+    Raises:
+        Problem: about `field`, if it is not.
+    """
+    if quota_bytes is not None and not 0 < quota_bytes <= LARGEST:
+        raise Problem(_("The quota must be more than zero and at most 1024 TB."), field)
+
+
+def _check_storage(customer: Customer, given: int, more_bytes: int | None) -> None:
+    if customer.max_storage_bytes is None:
+        return
+    if more_bytes is None:
+        raise Problem(
+            _("%(customer)s has a storage limit: give the mailbox a quota.") % {"customer": customer}, "quota"
+        )
+    if given + more_bytes > customer.max_storage_bytes:
+        raise Problem(
+            _("%(customer)s has no room for this quota: choose a smaller one.") % {"customer": customer},
+            "quota",
+        )
+
+
+def _given(customer: Customer, instead_of: Mailbox | None) -> tuple[int, int]:
+    """Return how many living mailboxes a customer has, without this one, and their quotas in all."""
+    if customer.max_mailboxes is None and customer.max_storage_bytes is None:
+        return 0, 0
+    living = Mailbox.objects.filter(domain__customer=customer, deleted_at=None, domain__deleted_at=None)
+    if instead_of is not None:
+        living = living.exclude(pk=instead_of.pk)
+    found = living.aggregate(number=Count("pk"), given=Sum("quota_bytes"))
+    return found["number"], found["given"] or 0
