@@ -15,7 +15,8 @@ class AddressesConfig(AppConfig):
     name = "panel.addresses"
 
     def ready(self) -> None:
-        """Watch migrations, and register the part's jobs in every process: each may start one."""
+        """Watch migrations, and register the part's jobs and actions in every process: each may need one."""
+        import panel.addresses.actions
         import panel.addresses.tasks  # noqa: F401  (importing it registers them)
 
         pre_migrate.connect(_before_migration, sender=self)

@@ -16,6 +16,7 @@ from panel.addresses import selectors, services
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.strength import strength
 from panel.core.errors import Problem
+from panel.core.forms import VersionedForm
 from panel.core.sizes import format_size, parse_size
 
 UNLIMITED, OTHER = "none", "other"
@@ -76,16 +77,6 @@ class QuotaWidget(forms.MultiWidget):
         if str(value) in self.presets:
             return [str(value), ""]
         return [OTHER, format_size(value).replace("\N{NO-BREAK SPACE}", " ")]
-
-
-class VersionedForm(forms.Form):
-    """A form that knows which state of the row it was shown for."""
-
-    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
-
-    def add_problem(self, problem: Problem) -> None:
-        """Show what a service refused, at the field that it is about."""
-        self.add_error(problem.field if problem.field in self.fields else None, str(problem))
 
 
 class DomainForm(VersionedForm):
@@ -232,37 +223,3 @@ class MailboxPasswordForm(VersionedForm):
         password: str = self.cleaned_data["password"]
         _check_strength(password, self.mailbox.local_part, self.mailbox.display_name)
         return password
-
-
-class ReasonForm(VersionedForm):
-    """Why something is suspended."""
-
-    reason = forms.CharField(
-        label=_("Reason"),
-        max_length=services.REASON_MAX,
-        required=False,
-        help_text=_("For you and your colleagues, such as: invoice 1234 unpaid."),
-    )
-
-
-class ConfirmForm(VersionedForm):
-    """Type the name of what will be lost."""
-
-    confirm = forms.CharField(
-        max_length=254,
-        widget=forms.TextInput(
-            attrs={"autocapitalize": "none", "autocomplete": "off", "spellcheck": "false"}
-        ),
-    )
-
-    def __init__(self, *args: Any, expected: tuple[str, ...], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.expected = expected
-        self.fields["confirm"].label = _g("Type %(name)s to confirm") % {"name": expected[0]}
-
-    def clean_confirm(self) -> str:
-        """Check that it is the name, in any letter case."""
-        typed: str = self.cleaned_data["confirm"].strip().lower()
-        if typed not in {name.lower() for name in self.expected}:
-            raise forms.ValidationError(_g("This is not %(name)s.") % {"name": self.expected[0]})
-        return typed

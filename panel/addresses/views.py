@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Page, Paginator
-from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -23,23 +20,13 @@ from mailbackend.dovecot.doveadm import DoveadmError
 from panel.accounts.access import admin_of, person_of
 from panel.accounts.selectors import customers_managed_by
 from panel.addresses import selectors, services
-from panel.addresses.forms import (
-    ConfirmForm,
-    CreateMailboxForm,
-    DomainForm,
-    EditMailboxForm,
-    MailboxPasswordForm,
-    ReasonForm,
-    VersionedForm,
-)
+from panel.addresses.forms import CreateMailboxForm, DomainForm, EditMailboxForm, MailboxPasswordForm
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.strength import strength
 from panel.core import mail
-from panel.core.errors import Problem
+from panel.core.forms import ConfirmForm, ReasonForm
+from panel.core.pages import handle_form, page_of, press_button
 
-Row = TypeVar("Row", bound=Model)
-
-PAGE_SIZE = 50
 MAILBOX_SORTS = ("address", "-address", "quota_bytes", "-quota_bytes", "created_at", "-created_at")
 DOMAIN_SORTS = {
     "name": "name",
@@ -60,7 +47,7 @@ def list_domains(request: HttpRequest) -> HttpResponse:
     rows = selectors.domains_in_state(selectors.domains_for(person_of(request)), state)
     rows = selectors.search_domains(rows, q).order_by(DOMAIN_SORTS.get(sort, "name"), "pk")
     context = {
-        "page_obj": _page(request, rows),
+        "page_obj": page_of(request, rows),
         "q": q,
         "sort": sort,
         "state": state,
@@ -88,7 +75,7 @@ def create_domain(request: HttpRequest) -> HttpResponse:
         )
         return redirect("show_domain", domain.name)
 
-    return _handle(request, form, save, "addresses/create_domain.html", {})
+    return handle_form(request, form, save, "addresses/create_domain.html", {})
 
 
 @login_required
@@ -98,7 +85,7 @@ def show_domain(request: HttpRequest, name: str) -> HttpResponse:
     domain = _domain(request, name)
     mailboxes = selectors.mailboxes_for(person_of(request)).filter(domain=domain)
     rows = mailboxes.filter(deleted_at=None).order_by("address")
-    context = {"domain": domain, "mailboxes": _page(request, rows), "until": _until(domain.deleted_at)}
+    context = {"domain": domain, "mailboxes": page_of(request, rows), "until": _until(domain.deleted_at)}
     return render(request, "addresses/show_domain.html", context)
 
 
@@ -120,7 +107,7 @@ def edit_domain(request: HttpRequest, name: str) -> HttpResponse:
         messages.success(request, _("Saved."))
         return redirect("show_domain", domain.name)
 
-    return _handle(request, form, save, "addresses/edit_domain.html", {"domain": domain})
+    return handle_form(request, form, save, "addresses/edit_domain.html", {"domain": domain})
 
 
 @login_required
@@ -136,7 +123,7 @@ def suspend_domain(request: HttpRequest, name: str) -> HttpResponse:
         messages.success(request, _("%(name)s is suspended.") % {"name": domain.unicode_name})
         return redirect("show_domain", domain.name)
 
-    return _handle(request, form, save, "addresses/suspend_domain.html", {"domain": domain})
+    return handle_form(request, form, save, "addresses/suspend_domain.html", {"domain": domain})
 
 
 @login_required
@@ -145,7 +132,7 @@ def resume_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Let everybody on a domain in again."""
     admin_of(request)
     domain = _domain(request, name)
-    return _act(
+    return press_button(
         request,
         lambda: services.resume_domain(domain=domain),
         _("%(name)s is active again.") % {"name": domain.unicode_name},
@@ -170,7 +157,7 @@ def delete_domain(request: HttpRequest, name: str) -> HttpResponse:
         return redirect("list_domains")
 
     context = {"domain": domain, "until": timezone.now() + settings.DELETION_WINDOW}
-    return _handle(request, form, save, "addresses/delete_domain.html", context)
+    return handle_form(request, form, save, "addresses/delete_domain.html", context)
 
 
 @login_required
@@ -182,7 +169,7 @@ def restore_domain(request: HttpRequest, name: str) -> HttpResponse:
     domain = rows.order_by("-deleted_at").first()
     if domain is None:
         return redirect("show_domain", name)
-    return _act(
+    return press_button(
         request,
         lambda: services.restore_domain(domain=domain),
         _("%(name)s is back, with its mailboxes.") % {"name": domain.unicode_name},
@@ -206,7 +193,7 @@ def list_mailboxes(request: HttpRequest) -> HttpResponse:
     rows = rows.order_by(sort if sort in MAILBOX_SORTS else "address", "pk")
     domains = selectors.domains_in_state(selectors.domains_for(person), "")
     context = {
-        "page_obj": _page(request, rows),
+        "page_obj": page_of(request, rows),
         "q": q,
         "sort": sort,
         "state": state,
@@ -241,7 +228,9 @@ def create_mailbox(request: HttpRequest) -> HttpResponse:
         messages.success(request, _("%(address)s is ready.") % {"address": mailbox.display_address})
         return redirect("show_mailbox", mailbox.pk)
 
-    return _handle(request, form, save, "addresses/create_mailbox.html", {"has_domains": domain is not None})
+    return handle_form(
+        request, form, save, "addresses/create_mailbox.html", {"has_domains": domain is not None}
+    )
 
 
 @login_required
@@ -277,7 +266,7 @@ def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("Saved."))
         return redirect("show_mailbox", mailbox.pk)
 
-    return _handle(request, form, save, "addresses/edit_mailbox.html", {"mailbox": mailbox})
+    return handle_form(request, form, save, "addresses/edit_mailbox.html", {"mailbox": mailbox})
 
 
 @sensitive_post_parameters("password")
@@ -295,7 +284,7 @@ def set_mailbox_password(request: HttpRequest, pk: int) -> HttpResponse:
         )
         return redirect("show_mailbox", mailbox.pk)
 
-    return _handle(request, form, save, "addresses/set_mailbox_password.html", {"mailbox": mailbox})
+    return handle_form(request, form, save, "addresses/set_mailbox_password.html", {"mailbox": mailbox})
 
 
 @login_required
@@ -310,7 +299,7 @@ def suspend_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("%(address)s is suspended.") % {"address": mailbox.display_address})
         return redirect("show_mailbox", mailbox.pk)
 
-    return _handle(request, form, save, "addresses/suspend_mailbox.html", {"mailbox": mailbox})
+    return handle_form(request, form, save, "addresses/suspend_mailbox.html", {"mailbox": mailbox})
 
 
 @login_required
@@ -318,7 +307,7 @@ def suspend_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 def resume_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Let a mailbox's owner in again."""
     mailbox = _mailbox(request, pk)
-    return _act(
+    return press_button(
         request,
         lambda: services.resume_mailbox(mailbox=mailbox),
         _("%(address)s is active again.") % {"address": mailbox.display_address},
@@ -347,7 +336,7 @@ def delete_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
         "usage": _usage(mailbox),
         "until": timezone.now() + settings.DELETION_WINDOW,
     }
-    return _handle(request, form, save, "addresses/delete_mailbox.html", context)
+    return handle_form(request, form, save, "addresses/delete_mailbox.html", context)
 
 
 @login_required
@@ -355,7 +344,7 @@ def delete_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 def restore_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Bring back a deleted mailbox."""
     mailbox = _mailbox(request, pk)
-    return _act(
+    return press_button(
         request,
         lambda: services.restore_mailbox(mailbox=mailbox),
         _("%(address)s is back, with all its mail.") % {"address": mailbox.display_address},
@@ -374,33 +363,6 @@ def password_strength(request: HttpRequest) -> HttpResponse:
     return render(request, "addresses/_password_strength.html", {"strength": result})
 
 
-def _handle(
-    request: HttpRequest,
-    form: VersionedForm,
-    save: Callable[[], HttpResponse],
-    template: str,
-    context: dict[str, Any],
-) -> HttpResponse:
-    """Show a form, or save it and go on; what the service refuses is shown in the form."""
-    if request.method == "POST" and form.is_valid():
-        try:
-            return save()
-        except Problem as problem:
-            form.add_problem(problem)
-    return render(request, template, {**context, "form": form}, status=422 if form.errors else 200)
-
-
-def _act(request: HttpRequest, act: Callable[[], None], done: str, *back: Any) -> HttpResponse:
-    """Do what a button asks for, say how it went, and go back."""
-    try:
-        act()
-    except Problem as problem:
-        messages.error(request, str(problem))
-    else:
-        messages.success(request, done)
-    return redirect(*back)
-
-
 def _domain(request: HttpRequest, name: str) -> Domain:
     """Return the domain of this name, a living one before those that were deleted."""
     rows = selectors.domains_for(person_of(request)).filter(name=name)
@@ -414,10 +376,6 @@ def _domain(request: HttpRequest, name: str) -> Domain:
 
 def _mailbox(request: HttpRequest, pk: int) -> Mailbox:
     return get_object_or_404(selectors.mailboxes_for(person_of(request)), pk=pk)
-
-
-def _page(request: HttpRequest, rows: QuerySet[Row]) -> Page[Row]:
-    return Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
 
 
 def _until(deleted_at: datetime | None) -> datetime | None:
