@@ -109,6 +109,7 @@ def _web(settings: Environment, checkout: Path) -> tuple[str, ...]:
         *("--worker-class", "gthread", "--workers", "2", "--threads", "16"),
         *("--graceful-timeout", "10"),
         *("--access-logfile", "-", "--access-logformat", _ACCESS_LOG),
+        *("--logger-class", "panel.core.logs.QuotingLogger"),
         # The panel itself judges X-Forwarded-For by TRUSTED_PROXIES; gunicorn believes nobody.
         *("--forwarded-allow-ips", ""),
         "--no-control-socket",

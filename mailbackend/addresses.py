@@ -155,6 +155,13 @@ def home_path(address: Address, mailbox_id: int) -> PurePosixPath:
     return PurePosixPath(*parts)
 
 
+def mailbox_id_in(name: str) -> int | None:
+    """Return the mailbox id in the last part of a home path, or None if `home_path` does not make such names."""
+    digits = name.rpartition("-")[2]
+    # 18 digits: no more fit into the database's numbers for certain.
+    return int(digits) if digits.isascii() and digits.isdigit() and len(digits) <= 18 else None
+
+
 def _is_ip_address(text: str) -> bool:
     try:
         ipaddress.ip_address(text.strip("[]"))

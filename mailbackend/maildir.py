@@ -97,7 +97,7 @@ def create_mail_root(root: Path, root_id: str) -> None:
         OSError: if it cannot be written.
     """
     _write(root / MARKER, f"{root_id}\n".encode())
-    _sync_folder(root)
+    sync_folder(root)
 
 
 def read_marker(root: Path) -> str | None:
@@ -162,7 +162,7 @@ def undo_provision(root: Path, home: PurePosixPath, token: str) -> None:
         OSError: if the disk refuses.
     """
     place = root / home
-    if not os.path.lexists(place) or _token_in(place) != token:
+    if not os.path.lexists(place) or token_in(place) != token:
         return
     building = _building(place)
     place.rename(building)
@@ -189,7 +189,7 @@ def _provision(root: Path, homes: Sequence[NewHome], *, sync_all: bool) -> None:
         for building, place in built:
             _move_in(building, place)
         for parent in {place.parent for _building, place in built}:
-            _sync_folder(parent)
+            sync_folder(parent)
     finally:
         for building, _place in built:
             if os.path.lexists(building):
@@ -204,7 +204,7 @@ def _move_in(building: Path, place: Path) -> None:
         if not os.path.lexists(place):
             raise
         # Somebody built it meanwhile: us, in another process, or nobody we know. Both were given one token.
-        if _token_in(place) != _token_in(building):
+        if token_in(place) != token_in(building):
             raise HomeTaken(_taken(place)) from None
 
 
@@ -218,6 +218,15 @@ def has_home(root: Path, home: PurePosixPath, token: str) -> bool:
     if not os.path.lexists(place):
         return False
     _check_token(place, token)
+    return True
+
+
+def seems_there(root: Path, home: str) -> bool:
+    """Return whether a home has a token, whichever, by one look at the disk."""
+    try:
+        os.lstat(f"{root}/{home}/{OWNER_FILE}")
+    except OSError:
+        return False
     return True
 
 
@@ -277,13 +286,14 @@ def homes_on_disk(root: Path) -> Iterator[PurePosixPath]:
     """
     for domain in _domain_folders(root):
         try:
-            homes = _scan(Path(domain.path))
+            with os.scandir(domain.path) as homes:
+                for home in homes:
+                    if not home.name.startswith(_BUILDING):
+                        yield PurePosixPath(domain.name, home.name)
         except PermissionError:
             yield PurePosixPath(domain.name)
+        except FileNotFoundError:
             continue
-        yield from (
-            PurePosixPath(domain.name, home.name) for home in homes if not home.name.startswith(_BUILDING)
-        )
 
 
 def abandoned_builds(root: Path, now: float) -> Iterator[Path]:
@@ -291,12 +301,9 @@ def abandoned_builds(root: Path, now: float) -> Iterator[Path]:
     for domain in _domain_folders(root):
         if not os.access(domain.path, os.R_OK | os.X_OK):
             continue
-        for entry in _scan(Path(domain.path)):
-            if (
-                entry.name.startswith(_BUILDING)
-                and now - entry.stat(follow_symlinks=False).st_mtime > _BUILD_MAX_AGE
-            ):
-                yield Path(entry.path)
+        with os.scandir(domain.path) as entries:
+            builds = [Path(entry.path) for entry in entries if entry.name.startswith(_BUILDING)]
+        yield from (build for build in builds if _age(build, now) > _BUILD_MAX_AGE)
 
 
 def remove_build(building: Path) -> None:
@@ -357,6 +364,14 @@ def _domain_folders(root: Path) -> list[os.DirEntry[str]]:
     ]
 
 
+def _age(path: Path, now: float) -> float:
+    """Return how long ago a path was changed, or 0 if it is gone. Seconds."""
+    try:
+        return now - path.lstat().st_mtime
+    except FileNotFoundError:
+        return 0.0
+
+
 def _message_folders(maildir: Path) -> Iterator[Path]:
     yield from (maildir / "cur", maildir / "new")
     for entry in _scan(maildir):
@@ -383,12 +398,12 @@ def _message_size(entry: os.DirEntry[str]) -> int | None:
 
 
 def _check_token(place: Path, token: str) -> None:
-    if not secrets.compare_digest(_token_in(place), token):
+    if not secrets.compare_digest(token_in(place), token):
         raise HomeTaken(_taken(place))
 
 
-def _token_in(place: Path) -> str:
-    """Return the token in a home, or an empty string where there is none."""
+def token_in(place: Path) -> str:
+    """Return the token in a home, or an empty string where there is none that can be read."""
     try:
         return (place / OWNER_FILE).read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
@@ -429,7 +444,7 @@ def _sync_file_system(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename in `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:

@@ -204,6 +204,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=3, minute=17),
         "options": {"expires": 3600},
     },
+    "purge": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["purge"],
+        "schedule": crontab(hour=2, minute=37),
+        "options": {"expires": 3600},
+    },
     "renew the certificate": {
         "task": "panel.core.tasks.start_scheduled",
         "args": ["renew_certificate"],
@@ -222,13 +228,20 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "filters": {
+        "no trace of bad requests": {"()": "panel.core.logs.NoTraceOfBadRequests"},
         # The health check says 503 as long as a part is down: that part's own log says why.
         "not_503": {
             "()": "django.utils.log.CallbackFilter",
             "callback": lambda record: getattr(record, "status_code", None) != 503,
+        },
+    },
+    "handlers": {
+        "stderr": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["not_503", "no trace of bad requests"],
         }
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["not_503"]}},
     "root": {"handlers": ["stderr"], "level": "INFO"},
     # A Host that is not ours is answered 400; a scanner must not fill the log with traces of it.
     "loggers": {"django.security.DisallowedHost": {"level": "CRITICAL"}},

@@ -47,6 +47,10 @@ class MailServiceDown(DoveadmError):
     """Nobody answers: Dovecot is not running, or too busy."""
 
 
+class NobodyListens(MailServiceDown):
+    """Nobody listens on the socket: Dovecot's master process does not run."""
+
+
 @dataclass(frozen=True)
 class Command:
     """One command of a batch.
@@ -198,7 +202,8 @@ class Doveadm:
             response = connection.getresponse()
             answer = response.read(_ANSWER_MAX + 1)
         except (OSError, http.client.HTTPException) as err:
-            raise MailServiceDown(
+            absent = isinstance(err, FileNotFoundError | ConnectionRefusedError)
+            raise (NobodyListens if absent else MailServiceDown)(
                 f"The mail service does not answer on {self.socket}: see whether it is running."
             ) from err
         finally:

@@ -18,6 +18,7 @@ describe_actions(
         "domain.resumed": _("Resumed a domain"),
         "domain.deleted": _("Deleted a domain"),
         "domain.restored": _("Restored a domain"),
+        "domain.purged": _("Removed a deleted domain for good"),
         "mailbox.created": _("Created a mailbox"),
         "mailbox.not_created": _("Took back a mailbox that could not be made"),
         "mailbox.edited": _("Changed a mailbox"),
@@ -27,6 +28,7 @@ describe_actions(
         "mailbox.resumed": _("Resumed a mailbox"),
         "mailbox.deleted": _("Deleted a mailbox"),
         "mailbox.restored": _("Restored a mailbox"),
+        "mailbox.purged": _("Removed a deleted mailbox for good"),
     }
 )
 describe_values(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.apps import AppConfig
+from django.db import models
 from django.db.models.signals import post_migrate, pre_migrate
 
 
@@ -35,10 +36,28 @@ def _after_migration(plan: Sequence[Any] = (), **_: Any) -> None:
 
     if (plan or missing_views()) and _tables_exist():
         create_views()
+    if plan and _tables_exist("addresses_purgedmailbox"):
+        _never_give_ids_again()
 
 
-def _tables_exist() -> bool:
+def _never_give_ids_again() -> None:
+    """Keep SQLite from giving a purged mailbox's id again: a table that a migration rebuilds forgets its largest."""
+    from django.db import connection
+
+    from panel.addresses.models import Mailbox, PurgedMailbox
+
+    largest = PurgedMailbox.objects.aggregate(largest=models.Max("pk"))["largest"]
+    if connection.vendor != "sqlite" or largest is None:
+        return
+    with connection.cursor() as cursor:
+        table = Mailbox._meta.db_table
+        cursor.execute("UPDATE sqlite_sequence SET seq = max(seq, %s) WHERE name = %s", [largest, table])
+        if not cursor.rowcount:
+            cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (%s, %s)", [table, largest])
+
+
+def _tables_exist(*more: str) -> bool:
     """Whether the tables are there: a migration back to zero leaves none."""
     from django.db import connection
 
-    return {"addresses_mailbox", "addresses_domain"} <= set(connection.introspection.table_names())
+    return {"addresses_mailbox", "addresses_domain", *more} <= set(connection.introspection.table_names())

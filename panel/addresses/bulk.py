@@ -204,8 +204,7 @@ def _save(domain: Domain, rows: Sequence[Mailbox]) -> Job | None:
         Mailbox.objects.bulk_update(rows, ["home"], batch_size=BATCH)
         audit.record_all(
             "mailbox.created",
-            [(row, services.told_of_new(row)) for row in rows],
-            customer_id=domain.customer_id,
+            [(row, domain.customer_id, services.told_of_new(row)) for row in rows],
         )
         delay = services.COMPLETE_AFTER + services.COMPLETE_AFTER_EACH * len(rows)
         return start_job("complete_creation", delay=delay, domain_id=domain.pk)

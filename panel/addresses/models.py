@@ -30,6 +30,7 @@ class Domain(models.Model):
     suspended_at = models.DateTimeField(null=True)
     suspended_reason = models.CharField(max_length=200, blank=True)
     deleted_at = models.DateTimeField(null=True)
+    purging_at = models.DateTimeField(null=True)  # from then on nothing brings it back
     version = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -102,6 +103,7 @@ class Mailbox(models.Model):
     suspended_at = models.DateTimeField(null=True)
     suspended_reason = models.CharField(max_length=200, blank=True)
     deleted_at = models.DateTimeField(null=True)
+    purging_at = models.DateTimeField(null=True)  # from then on nothing brings it back
     version = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -151,3 +153,26 @@ class Mailbox(models.Model):
         if self.pop_deletes == self.PopDeletes.KEEP_DAYS:
             return f"keep:{self.pop_keep_days}"
         return str(self.pop_deletes)
+
+
+class PurgedMailbox(models.Model):
+    """That a mailbox was purged: whatever comes to lie at its home's path later is its own late mail.
+
+    Neither its id nor its home is ever used again.
+    """
+
+    mailbox_id = models.BigIntegerField(primary_key=True)
+    home = models.CharField(max_length=400)
+    home_token = models.CharField(max_length=32)
+    purged_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["purged_at"], name="purged_when")]
+
+    def __str__(self) -> str:
+        return self.home
+
+    @property
+    def home_path(self) -> PurePosixPath:
+        """Its home, relative to the mail root."""
+        return PurePosixPath(self.home)

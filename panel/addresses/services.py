@@ -150,6 +150,7 @@ def restore_domain(*, domain: Domain) -> None:
     """
     if not domain.deleted_at:
         return
+    _check_restorable(domain)
     with transaction.atomic():
         customer = locked(domain).customer
         check_limits(customer, more_domains=1, more=domain.mailboxes.filter(deleted_at=None))
@@ -324,6 +325,7 @@ def restore_mailbox(*, mailbox: Mailbox) -> None:
         raise Problem(_("Restore the domain %(name)s first.") % {"name": mailbox.domain.name})
     if not mailbox.deleted_at:
         return
+    _check_restorable(mailbox)
     with transaction.atomic():
         check_limits(mailbox.domain.customer, more=Mailbox.objects.filter(pk=mailbox.pk))
         try:
@@ -439,8 +441,9 @@ def _update(
     """Save only `values`, if the row is not deleted (or `alive` is false) and nobody changed it since `version`.
 
     What was before is read under the row's lock and recorded as `action`, unless nothing changes or it is empty.
+    A row whose purge has begun is never changed: whoever comes first, restoring or purging, wins.
     """
-    rows: models.QuerySet[Any] = type(row)._default_manager.filter(pk=row.pk)
+    rows: models.QuerySet[Any] = type(row)._default_manager.filter(pk=row.pk, purging_at=None)
     if alive:
         rows = rows.filter(deleted_at=None)
     if version is not None:
@@ -474,6 +477,14 @@ def locked(domain: Domain) -> Domain:
 def check_alive(row: Domain | Mailbox) -> None:
     if row.state == row.State.DELETED:
         raise Problem(_("%(name)s is deleted. Restore it first.") % {"name": row})
+
+
+def _check_restorable(row: Domain | Mailbox) -> None:
+    if row.purging_at:
+        raise Problem(
+            _("%(name)s is being removed for good: the time in which it could be restored is over.")
+            % {"name": row}
+        )
 
 
 def _checked(check: Any, value: Any, field: str) -> Any:

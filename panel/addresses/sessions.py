@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from django.db import transaction
 
-from mailbackend.dovecot.doveadm import DoveadmError
+from mailbackend.dovecot.doveadm import DoveadmError, NobodyListens
 from panel.addresses.models import Domain, Mailbox
 from panel.core import mail
 from panel.core.jobs import start_job
@@ -25,7 +25,7 @@ def end_sessions(mailbox: Mailbox) -> None:
     A login that was being checked at that moment survives a single kick, so later ones follow.
     """
     address = mailbox.address
-    transaction.on_commit(lambda: _now(address, lambda: mail.doveadm(timeout=2).kick(address)))
+    transaction.on_commit(lambda: _now(address, lambda: kick(address, timeout=2)))
     for seconds in KICKS_AFTER:
         start_job("kick_mailbox", delay=timedelta(seconds=seconds), address=address)
 
@@ -35,6 +35,41 @@ def end_sessions_of_domain(domain: Domain) -> None:
     domain_id = domain.pk
     transaction.on_commit(lambda: _now(domain.name, lambda: kick_domain(domain_id, timeout=2)))
     start_job("kick_domain", domain_id=domain_id, seconds_left=list(KICKS_AFTER))
+
+
+def kick(address: str, *, timeout: float = 10) -> bool:
+    """End a mailbox's open sessions now.
+
+    Args:
+        address: whose.
+        timeout: seconds for each step of the conversation with the mail service.
+
+    Returns:
+        whether there was one. While the mail service is stopped there is none.
+
+    Raises:
+        DoveadmError: if the mail service runs and does not do it.
+    """
+    try:
+        return mail.doveadm(timeout=timeout).kick(address)
+    except NobodyListens:
+        if mail.sessions_are_possible():
+            raise
+        return False
+
+
+def online(*, timeout: float = 10) -> set[str]:
+    """Return the addresses that have a session now. While the mail service is stopped there is none.
+
+    Raises:
+        DoveadmError: if the mail service runs and does not answer.
+    """
+    try:
+        return {session.address for session in mail.doveadm(timeout=timeout).who()}
+    except NobodyListens:
+        if mail.sessions_are_possible():
+            raise
+        return set()
 
 
 def kick_domain(domain_id: int, *, timeout: float = 10) -> int:
@@ -48,19 +83,18 @@ def kick_domain(domain_id: int, *, timeout: float = 10) -> int:
         how many mailboxes were in use.
 
     Raises:
-        DoveadmError: if the mail service is not there.
+        DoveadmError: if the mail service runs and does not do it.
     """
     addresses = set(Mailbox.objects.filter(domain_id=domain_id).values_list("address", flat=True))
-    client = mail.doveadm(timeout=timeout)
-    online = {session.address for session in client.who()} & addresses
-    for address in sorted(online):
-        client.kick(address)
-    return len(online)
+    in_use = sorted(online(timeout=timeout) & addresses)
+    for address in in_use:
+        kick(address, timeout=timeout)
+    return len(in_use)
 
 
 def _now(whose: str, kick: Callable[[], object]) -> None:
     try:
         kick()
     except DoveadmError as err:
-        # The mail service is down, so there are no sessions; should it come up now, the stored kicks follow.
+        # It is busy or just going down: the stored kicks follow.
         logger.warning("Sessions of %s are ended by the job that follows: %s", whose, err)

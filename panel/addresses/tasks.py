@@ -5,17 +5,19 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from panel.addresses import bulk, checkmail, sessions
-from panel.core import mail
+from panel.addresses import bulk, checkmail, purging, sessions
+from panel.addresses.report import Report
+from panel.core.clock import moment
 from panel.core.jobs import job_kind, start_job
 
 
 @job_kind(_("Ending sessions of a mailbox"), hidden=True)
 def kick_mailbox(*, address: str) -> dict[str, Any]:
     """End the open sessions of one mailbox."""
-    return {"ended": mail.doveadm().kick(address)}
+    return {"ended": sessions.kick(address)}
 
 
 @job_kind(_("Ending sessions of a domain"), hidden=True)
@@ -35,6 +37,26 @@ def complete_creation(*, domain_id: int) -> dict[str, Any]:
 
 
 @job_kind(_("Checking the mail folders"))
-def check_mail(*, repair: bool = False) -> dict[str, Any]:
+def check_mail(*, repair: bool = False, thorough: bool = False) -> dict[str, Any]:
     """Check that rows, homes and logins agree."""
-    return checkmail.check_mail(repair=repair).as_json()
+    return checkmail.check_mail(repair=repair, thorough=thorough).as_json()
+
+
+@job_kind(_("Removing deleted mailboxes for good"))
+def purge(*, at: str | None = None, dry_run: bool = False) -> dict[str, Any]:
+    """Purge what was deleted longer ago than it can be restored."""
+    return purging.purge(now=moment(at, dry_run=dry_run), dry_run=dry_run).as_json()
+
+
+@job_kind(_("Looking for mail that came too late"), hidden=True)
+def retire_late_homes() -> dict[str, Any]:
+    """Retire homes that deliveries made again after their mailboxes were purged."""
+    return purging.retire_late_homes(since=timezone.now() - purging.LOOK_LATER_AT).as_json()
+
+
+@job_kind(_("Erasing the mail of removed mailboxes"))
+def erase_retired_homes() -> dict[str, Any]:
+    """Erase retired homes."""
+    report = Report()
+    purging.erase_retired(report)
+    return report.as_json()

@@ -100,18 +100,16 @@ def record(
     return entry
 
 
-def record_all(
-    action: str, changes: Iterable[tuple[Model, Mapping[str, Any]]], *, customer_id: int | None = None
-) -> None:
+def record_all(action: str, changes: Iterable[tuple[Model, int | None, Mapping[str, Any]]]) -> None:
     """Write down the same change of many things, in few statements.
 
     Args:
         action: as for `record`.
-        changes: what was changed, and the values that it has now.
-        customer_id: whose all of them are.
+        changes: what was changed, whose it is, and the values that it has now.
     """
     AuditEntry.objects.bulk_create(
-        [_entry(action, target, customer_id, None, after) for target, after in changes], batch_size=500
+        [_entry(action, target, customer_id, None, after) for target, customer_id, after in changes],
+        batch_size=500,
     )
 
 

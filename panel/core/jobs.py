@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,7 +32,8 @@ MAX_ATTEMPTS = 5
 SEND_AGAIN_AFTER = timedelta(seconds=15)
 #: A job that may run only after this long is not sent now: beat sends it when it is due, without Redis keeping it.
 SENT_LATER = timedelta(seconds=30)
-
+#: How often a running job notes how far it is. Seconds.
+NOTED_EVERY = 1.0
 
 #: What does a kind of job: takes its arguments by name, returns a report (JSON).
 Handler = Callable[..., dict[str, Any]]
@@ -46,7 +49,15 @@ class Kind:
     hidden: bool
 
 
+@dataclass
+class _Running:
+    job_id: int
+    next_note: float = 0.0
+
+
 _kinds: dict[str, Kind] = {}
+#: The job that this thread is doing.
+_running: ContextVar[_Running | None] = ContextVar("running", default=None)
 
 
 def job_kind(label: str | Promise, *, hidden: bool = False) -> Callable[[Handler], Handler]:
@@ -96,6 +107,20 @@ def cancel_job(job: Job) -> None:
     Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).delete()
 
 
+def note_progress(report: dict[str, Any]) -> None:
+    """Show on the page of the job that runs here how far it is. Saved once a second at most.
+
+    Args:
+        report: what is known so far (JSON); its lists are left out.
+    """
+    running = _running.get()
+    if running is None or time.monotonic() < running.next_note:
+        return
+    running.next_note = time.monotonic() + NOTED_EVERY
+    so_far = {name: value for name, value in report.items() if not isinstance(value, list | dict)}
+    Job.objects.filter(pk=running.job_id).update(report=so_far, changed_at=timezone.now())
+
+
 def send(job: Job) -> None:
     """Hand a saved job to Celery. Without Redis it stays a row, and beat sends it again."""
     from panel.core.tasks import run_job
@@ -121,7 +146,7 @@ def run(job_id: int) -> None:
     job = Job.objects.get(pk=job_id)
     try:
         with acting(Actor(kind="job", label=job.kind)):
-            report = _kinds[job.kind].handler(**job.arguments)
+            report = _do(job)
         with transaction.atomic():
             _finish(job, Job.State.DONE, report=report, error="")
     except Exception as err:
@@ -140,7 +165,7 @@ def run_in_foreground(kind: str, **arguments: Any) -> Job:
         kind=kind, arguments=arguments, due_at=now, started_at=now, state=Job.State.RUNNING, attempts=1
     )
     try:
-        report = _kinds[kind].handler(**arguments)
+        report = _do(job)
     except BaseException as err:  # Ctrl-C too: the row must not say that it runs
         _finish(job, Job.State.FAILED, error=_in_words(err))
         raise
@@ -182,6 +207,14 @@ def unresolved() -> QuerySet[Job]:
     failed = Job.objects.filter(state=Job.State.FAILED).order_by("-id")[:100]
     current = [job.pk for job in failed if job.pk > last_done.get(job.kind, 0)]
     return Job.objects.filter(pk__in=current)
+
+
+def _do(job: Job) -> dict[str, Any]:
+    token = _running.set(_Running(job.pk))
+    try:
+        return _kinds[job.kind].handler(**job.arguments)
+    finally:
+        _running.reset(token)
 
 
 def _note_failure(job: Job, err: Exception) -> None:

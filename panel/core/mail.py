@@ -13,7 +13,8 @@ from django.db import connection
 from mailbackend import lmtp, maildir
 from mailbackend.config import MailConfig, PostgresDatabase, SqliteDatabase
 from mailbackend.dovecot.doveadm import Doveadm
-from mailbackend.supervisor.control import Status, ask
+from mailbackend.supervisor.control import ControlRefused, Status, SupervisorDown, ask
+from mailbackend.supervisor.states import State
 from panel.core.errors import Problem
 from panel.core.keys import read_or_make
 from panel.core.models import Installation
@@ -39,6 +40,17 @@ def service_status(timeout: float = PAGE_TIMEOUT) -> Status:
         SupervisorDown: if it does not answer.
     """
     return ask(settings.DATA_DIR.control_socket, "status", timeout=timeout)
+
+
+def sessions_are_possible() -> bool:
+    """Return whether somebody may be connected although doveadm's socket has no listener.
+
+    Dovecot's sessions outlive a master process that was killed, until the supervisor ends them.
+    """
+    try:
+        return service_status().state in (State.RUNNING.value, State.STOPPING.value)
+    except (SupervisorDown, ControlRefused):
+        return False
 
 
 def deliver(message: bytes, recipients: Sequence[str]) -> lmtp.Delivery:

@@ -57,13 +57,16 @@ def show_job(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _report_label(name: str) -> str:
     labels = {
-        "mailboxes": _("Mailboxes looked at"),
+        "mailboxes": _("Mailboxes"),
         "messages": _("Messages"),
         "bytes": _("Size"),
         "renewed": _("Renewed"),
         "expires": _("Valid until"),
         "ended": _("Sessions ended"),
         "completed": _("Mailboxes completed"),
+        "thorough": _("Of these gone through folder by folder"),
+        "found": _("Problems found"),
+        "mended": _("Of these mended"),
     }
     return labels.get(name, name)
 
@@ -82,9 +85,9 @@ def _summary(job: Job) -> str:
     failures = job.report.get("failures")
     if failures is None:
         return ""
-    return _("%(count)s looked at, %(problems)s problems") % {
+    return _("%(count)s mailboxes, %(problems)s problems") % {
         "count": job.report.get("mailboxes", 0),
-        "problems": len(failures),
+        "problems": job.report.get("found", len(failures)),
     }
 
 

@@ -165,7 +165,7 @@ def test_a_job_completes_what_was_cut_off(
 
     monkeypatch.setattr(maildir, "_move_in", cut)
     if moved_before == 5:
-        monkeypatch.setattr(maildir, "_sync_folder", cut)
+        monkeypatch.setattr(maildir, "sync_folder", cut)
     with pytest.raises(PowerCut):
         bulk.create_mailboxes(domain=cast.domain, mailboxes=several(5))
     monkeypatch.undo()

@@ -1,0 +1,41 @@
+"""Which moment a job takes for now: a test's or a rehearsal's, where that is allowed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.conf import settings
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
+
+from panel.core.errors import Problem
+
+#: While DATA_DIR holds a file of this name, commands may take another time for now and change things by it.
+TEST_CLOCK = "test-clock-allowed"
+
+
+def moment(at: str | None, *, dry_run: bool) -> datetime:
+    """Return the time that `--at` names, or now.
+
+    Args:
+        at: ISO 8601; without a zone it is in the installation's.
+        dry_run: whether nothing is changed by it.
+
+    Raises:
+        Problem: if it is no time, or may not be chosen here.
+    """
+    if at is None:
+        return timezone.now()
+    try:
+        found = parse_datetime(at)
+    except ValueError:
+        found = None
+    if found is None:
+        raise Problem(f"{at[:40]!r} is not a time: write it like 2026-12-31T03:00:00+00:00.", "at")
+    if not dry_run and not (settings.DATA_DIR.root / TEST_CLOCK).exists():
+        raise Problem(
+            f"Another time than now needs --dry-run: it could end what people may still restore. "
+            f"Only a DATA_DIR for tests, which holds a file {TEST_CLOCK}, allows it.",
+            "at",
+        )
+    return found if timezone.is_aware(found) else timezone.make_aware(found)
