@@ -91,6 +91,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "panel.core.context_processors.product",
+                "panel.accounts.context_processors.standing",
             ],
             "builtins": [
                 "django.templatetags.i18n",
@@ -250,5 +251,6 @@ LOGGING = {
 # What Restante promises.
 PRODUCT_NAME = "Restante"
 DELETION_WINDOW = timedelta(days=14)
+INVITATION_LIFE = timedelta(days=7)
 DEFAULT_QUOTA_BYTES = 5 * 1024**3
 JOBS_KEPT = timedelta(days=90)

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.shortcuts import get_object_or_404
 
 from panel.accounts.models import Customer, User
-from panel.accounts.selectors import may_manage, may_own
+from panel.accounts.selectors import customers_read_by, may_manage, may_own
 
 
 def person_of(request: HttpRequest) -> User:
@@ -26,6 +27,15 @@ def admin_of(request: HttpRequest) -> User:
     if not person.sees_all:
         raise PermissionDenied
     return person
+
+
+def customer_of(request: HttpRequest, pk: int) -> Customer:
+    """Return a customer that whoever asks may see.
+
+    Raises:
+        Http404: if they may not, or there is none.
+    """
+    return get_object_or_404(customers_read_by(person_of(request)), pk=pk)
 
 
 def manager_of(request: HttpRequest, customer: Customer) -> User:

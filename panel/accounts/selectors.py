@@ -32,6 +32,18 @@ def may_manage(person: User, customer: Customer) -> bool:
     return customers_managed_by(person).filter(pk=customer.pk).exists()
 
 
+def may_change_some(person: User) -> bool:
+    """Say whether there is any customer whose domains and mailboxes a person may change."""
+    return person.sees_all or customers_managed_by(person).exists()
+
+
+def suspended_customers_of(person: User) -> QuerySet[Customer]:
+    """Return the suspended customers that a person belongs to: they see nothing of these, and are told why."""
+    if person.is_admin:
+        return Customer.objects.none()
+    return Customer.objects.filter(memberships__user=person, suspended_at__isnull=False)
+
+
 def may_own(person: User, customer: Customer) -> bool:
     """Say whether a person may invite and remove a customer's people."""
     return customers_owned_by(person).filter(pk=customer.pk).exists()

@@ -171,7 +171,7 @@ class CreateMailboxForm(VersionedForm):
         super().__init__(*args, **kwargs)
         domains = self.fields["domain"]
         assert isinstance(domains, forms.ModelChoiceField)
-        domains.queryset = selectors.domains_in_state(selectors.domains_for(person), "")
+        domains.queryset = selectors.domains_in_state(selectors.domains_managed_by(person), "")
         domains.label_from_instance = _domain_label  # type: ignore[assignment]  # as Django documents
 
     def clean(self) -> dict[str, Any]:

@@ -7,8 +7,10 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from mailbackend.dovecot.doveadm import DoveadmError, NobodyListens
+from panel.accounts.models import Customer
 from panel.addresses.models import Domain, Mailbox
 from panel.core import mail
 from panel.core.jobs import start_job
@@ -85,8 +87,23 @@ def kick_domain(domain_id: int, *, timeout: float = 10) -> int:
     Raises:
         DoveadmError: if the mail service runs and does not do it.
     """
-    addresses = set(Mailbox.objects.filter(domain_id=domain_id).values_list("address", flat=True))
-    in_use = sorted(online(timeout=timeout) & addresses)
+    return _kick_those_in_use(Mailbox.objects.filter(domain_id=domain_id), timeout)
+
+
+def end_sessions_of_customer(customer: Customer) -> None:
+    """End the open sessions of all a customer's mailboxes once this transaction commits, and again from a job."""
+    customer_id = customer.pk
+    transaction.on_commit(lambda: _now(customer.name, lambda: kick_customer(customer_id, timeout=2)))
+    start_job("kick_customer", customer_id=customer_id, seconds_left=list(KICKS_AFTER))
+
+
+def kick_customer(customer_id: int, *, timeout: float = 10) -> int:
+    """End the open sessions of all a customer's mailboxes now; arguments, answer and errors are kick_domain's."""
+    return _kick_those_in_use(Mailbox.objects.filter(domain__customer_id=customer_id), timeout)
+
+
+def _kick_those_in_use(mailboxes: QuerySet[Mailbox], timeout: float) -> int:
+    in_use = sorted(online(timeout=timeout) & set(mailboxes.values_list("address", flat=True)))
     for address in in_use:
         kick(address, timeout=timeout)
     return len(in_use)

@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -17,8 +18,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django.views.decorators.vary import vary_on_headers
 
 from mailbackend.dovecot.doveadm import DoveadmError
-from panel.accounts.access import admin_of, person_of
-from panel.accounts.selectors import customers_managed_by
+from panel.accounts.access import admin_of, manager_of, person_of
+from panel.accounts.selectors import customers_managed_by, may_change_some, may_manage
 from panel.addresses import selectors, services
 from panel.addresses.forms import CreateMailboxForm, DomainForm, EditMailboxForm, MailboxPasswordForm
 from panel.addresses.models import Domain, Mailbox
@@ -85,7 +86,12 @@ def show_domain(request: HttpRequest, name: str) -> HttpResponse:
     domain = _domain(request, name)
     mailboxes = selectors.mailboxes_for(person_of(request)).filter(domain=domain)
     rows = mailboxes.filter(deleted_at=None).order_by("address")
-    context = {"domain": domain, "mailboxes": page_of(request, rows), "until": _until(domain.deleted_at)}
+    context = {
+        "domain": domain,
+        "mailboxes": page_of(request, rows),
+        "until": _until(domain.deleted_at),
+        "may_change": may_manage(person_of(request), domain.customer),
+    }
     return render(request, "addresses/show_domain.html", context)
 
 
@@ -93,8 +99,8 @@ def show_domain(request: HttpRequest, name: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Change a domain."""
-    person = admin_of(request)
     domain = _domain(request, name)
+    person = admin_of(request)
     form = DomainForm(request.POST or None, person=person, domain=domain)
 
     def save() -> HttpResponse:
@@ -114,8 +120,8 @@ def edit_domain(request: HttpRequest, name: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def suspend_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Shut out everybody on a domain."""
-    admin_of(request)
     domain = _domain(request, name)
+    admin_of(request)
     form = ReasonForm(request.POST or None, initial={"reason": domain.suspended_reason})
 
     def save() -> HttpResponse:
@@ -130,8 +136,8 @@ def suspend_domain(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def resume_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Let everybody on a domain in again."""
-    admin_of(request)
     domain = _domain(request, name)
+    admin_of(request)
     return press_button(
         request,
         lambda: services.resume_domain(domain=domain),
@@ -145,8 +151,8 @@ def resume_domain(request: HttpRequest, name: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Delete a domain, after its name was typed."""
-    admin_of(request)
     domain = _domain(request, name)
+    admin_of(request)
     form = ConfirmForm(request.POST or None, expected=(domain.unicode_name, domain.name))
 
     def save() -> HttpResponse:
@@ -164,6 +170,7 @@ def delete_domain(request: HttpRequest, name: str) -> HttpResponse:
 @require_POST
 def restore_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Bring back a deleted domain: the one of this name that was deleted last."""
+    _domain(request, name)
     admin_of(request)
     rows = selectors.domains_for(person_of(request)).filter(name=name, deleted_at__isnull=False)
     domain = rows.order_by("-deleted_at").first()
@@ -200,6 +207,7 @@ def list_mailboxes(request: HttpRequest) -> HttpResponse:
         "states": Mailbox.State.choices,
         "domain": domain,
         "domains": domains[:200],
+        "may_change": may_change_some(person),
     }
     partial = request.headers.get("HX-Request") == "true"
     template = "addresses/_mailboxes.html" if partial else "addresses/list_mailboxes.html"
@@ -212,8 +220,10 @@ def list_mailboxes(request: HttpRequest) -> HttpResponse:
 def create_mailbox(request: HttpRequest) -> HttpResponse:
     """Create a mailbox."""
     person = person_of(request)
+    if not may_change_some(person):
+        raise PermissionDenied
     wanted = request.GET.get("domain", "").replace("\x00", "")
-    domains = selectors.domains_in_state(selectors.domains_for(person), "")
+    domains = selectors.domains_in_state(selectors.domains_managed_by(person), "")
     domain = domains.filter(name=wanted).first() or domains.first()
     form = CreateMailboxForm(request.POST or None, person=person, domain=domain)
 
@@ -243,6 +253,7 @@ def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
         "usage": _usage(mailbox),
         "settings": _client_settings(mailbox),
         "until": _until(mailbox.deleted_at or mailbox.domain.deleted_at),
+        "may_change": may_manage(person_of(request), mailbox.domain.customer),
     }
     return render(request, "addresses/show_mailbox.html", context)
 
@@ -251,7 +262,7 @@ def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Change a mailbox."""
-    mailbox = _mailbox(request, pk)
+    mailbox = _mailbox_to_change(request, pk)
     form = EditMailboxForm(request.POST or None, mailbox=mailbox)
 
     def save() -> HttpResponse:
@@ -274,7 +285,7 @@ def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def set_mailbox_password(request: HttpRequest, pk: int) -> HttpResponse:
     """Give a mailbox a new password."""
-    mailbox = _mailbox(request, pk)
+    mailbox = _mailbox_to_change(request, pk)
     form = MailboxPasswordForm(request.POST or None, mailbox=mailbox)
 
     def save() -> HttpResponse:
@@ -291,7 +302,7 @@ def set_mailbox_password(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def suspend_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Shut a mailbox's owner out."""
-    mailbox = _mailbox(request, pk)
+    mailbox = _mailbox_to_change(request, pk)
     form = ReasonForm(request.POST or None, initial={"reason": mailbox.suspended_reason})
 
     def save() -> HttpResponse:
@@ -306,7 +317,7 @@ def suspend_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def resume_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Let a mailbox's owner in again."""
-    mailbox = _mailbox(request, pk)
+    mailbox = _mailbox_to_change(request, pk)
     return press_button(
         request,
         lambda: services.resume_mailbox(mailbox=mailbox),
@@ -320,7 +331,7 @@ def resume_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a mailbox, after its address was typed."""
-    mailbox = _mailbox(request, pk)
+    mailbox = _mailbox_to_change(request, pk)
     form = ConfirmForm(request.POST or None, expected=(mailbox.display_address, mailbox.address))
 
     def save() -> HttpResponse:
@@ -343,7 +354,7 @@ def delete_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def restore_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Bring back a deleted mailbox."""
-    mailbox = _mailbox(request, pk)
+    mailbox = _mailbox_to_change(request, pk)
     return press_button(
         request,
         lambda: services.restore_mailbox(mailbox=mailbox),
@@ -380,6 +391,12 @@ def _mailbox(request: HttpRequest, pk: int) -> Mailbox:
 
 def _until(deleted_at: datetime | None) -> datetime | None:
     return deleted_at + settings.DELETION_WINDOW if deleted_at else None
+
+
+def _mailbox_to_change(request: HttpRequest, pk: int) -> Mailbox:
+    mailbox = _mailbox(request, pk)
+    manager_of(request, mailbox.domain.customer)
+    return mailbox
 
 
 def _usage(mailbox: Mailbox) -> dict[str, int | None] | None:

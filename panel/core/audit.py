@@ -59,6 +59,13 @@ def acting(actor: Actor) -> Iterator[None]:
         _actor.reset(token)
 
 
+@contextmanager
+def acting_as(*, id: int, label: str) -> Iterator[None]:
+    """Say which person acts, from wherever it is known that somebody does: they have just come to be."""
+    with acting(replace(_actor.get(), kind="person", id=id, label=label)):
+        yield
+
+
 def acts_for(customer: str) -> None:
     """Say that whoever acts does so for a customer, from here to the end of `acting`."""
     _actor.set(replace(_actor.get(), on_behalf_of=customer))

@@ -18,6 +18,9 @@ class Installation(models.Model):
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(id=1), name="one_installation")]
 
+    def __str__(self) -> str:
+        return "this host"
+
 
 class Job(models.Model):
     """Work that is done after the answer: saved with what asks for it, so that it is never forgotten."""
