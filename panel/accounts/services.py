@@ -11,7 +11,9 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from panel.accounts.limits import hashing
 from panel.accounts.models import Customer, Membership, User
+from panel.core.audit import record
 from panel.core.errors import Problem
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -70,16 +72,25 @@ def create_customer(
     return customer
 
 
-def set_password(*, user: User, password: str) -> None:
-    """Give a person a new password, which they chose themselves.
+def set_password(*, user: User, password: str, action: str = "sign_in.password_changed") -> None:
+    """Give a person a new password, which they chose themselves. Their sessions end.
+
+    Args:
+        user: whose.
+        password: as typed.
+        action: what the audit trail says of it.
 
     Raises:
         Problem: if it is too easy.
+        Busy: if too many passwords are being hashed.
     """
     _check_password(password, user)
-    user.set_password(password)
+    with hashing.turn():
+        user.set_password(password)
     user.must_change_password = False
-    user.save(update_fields=["password", "must_change_password"])
+    with transaction.atomic():
+        user.save(update_fields=["password", "must_change_password"])
+        record(action, target=user)
 
 
 def clean_name(text: str, what: str, *, longest: int = NAME_MAX) -> str:
