@@ -11,7 +11,6 @@ from panel.core.audit_values import Value, describe_values
 describe_actions(
     {
         "admin.created": _("Created an administrator"),
-        "person.password_set": _("Set a person's password"),
         "customer.created": _("Created a customer"),
         "customer.edited": _("Changed a customer"),
         "customer.suspended": _("Suspended a customer"),

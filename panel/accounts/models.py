@@ -72,6 +72,11 @@ class User(AbstractBaseUser):
         return self.kind == self.Kind.MAILBOX
 
     @property
+    def sign_in_name(self) -> str:
+        """What they type above their password."""
+        return self.email or self.name
+
+    @property
     def sees_all(self) -> bool:
         """Whether everything of the host is theirs to see: an administrator who acts for nobody."""
         return self.is_admin and self.acting_for is None
@@ -154,3 +159,15 @@ class Invitation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.email} to {self.customer}"
+
+
+class Attempts(models.Model):
+    """How often something was tried within a window of time: one row for each key of panel.accounts.limits."""
+
+    key = models.CharField(max_length=100, unique=True)
+    count = models.PositiveIntegerField()
+    # Seconds since 1970: compared in one statement that is the same on both databases.
+    ends_at = models.BigIntegerField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.count}"

@@ -12,6 +12,16 @@ _MANAGE = (Membership.Role.OWNER, Membership.Role.MANAGER)
 _OWN = (Membership.Role.OWNER,)
 
 
+def may_sign_in(person: User) -> bool:
+    """Say whether a person may be in the panel: switched on, and not a member of suspended customers alone."""
+    if not person.is_active:
+        return False
+    if person.is_admin or person.is_mailbox:
+        return True
+    suspended = [at is not None for at in person.memberships.values_list("customer__suspended_at", flat=True)]
+    return not suspended or not all(suspended)
+
+
 def customers_read_by(person: User) -> QuerySet[Customer]:
     """Return the customers whose domains and mailboxes a person may see."""
     return _customers(person, _READ)

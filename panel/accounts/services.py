@@ -11,6 +11,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from panel.accounts.limits import hashing
 from panel.accounts.models import User
 from panel.core import audit
 from panel.core.errors import Problem
@@ -52,18 +53,25 @@ def create_person(*, email: str, password: str, name: str = "") -> User:
     return _create_user(email=email, password=password, name=name)
 
 
-def set_password(*, user: User, password: str) -> None:
-    """Give a person a new password, which they chose themselves.
+def set_password(*, user: User, password: str, action: str = "sign_in.password_changed") -> None:
+    """Give a person a new password, which they chose themselves. Their sessions end.
+
+    Args:
+        user: whose.
+        password: as typed.
+        action: what the audit trail says of it.
 
     Raises:
         Problem: if it is too easy.
+        Busy: if too many passwords are being hashed.
     """
     _check_password(password, user)
-    user.set_password(password)
+    with hashing.turn():
+        user.set_password(password)
     user.must_change_password = False
     with transaction.atomic():
         user.save(update_fields=["password", "must_change_password"])
-        audit.record("person.password_set", target=user)
+        audit.record(action, target=user)
 
 
 def clean_name(text: str, what: str, *, longest: int = NAME_MAX) -> str:
@@ -119,7 +127,8 @@ def _create_user(
         email=clean_email(email), name=name, is_admin=is_admin, must_change_password=must_change_password
     )
     _check_password(password, user)
-    user.set_password(password)
+    with hashing.turn():
+        user.set_password(password)
     try:
         with transaction.atomic():
             user.save(force_insert=True)
