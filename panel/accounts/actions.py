@@ -29,7 +29,6 @@ describe_actions(
 describe_values(
     {
         "name": Value(_("Name")),
-        "customer": Value(_("Customer")),
         "role": Value(_("Role"), choices={str(code): label for code, label in Membership.Role.choices}),
         "max_domains": Value(_("Domains at most"), nothing=_("No limit")),
         "max_mailboxes": Value(_("Mailboxes at most"), nothing=_("No limit")),

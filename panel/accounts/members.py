@@ -50,7 +50,7 @@ def add_member(*, customer: Customer, person: User, role: str) -> Membership:
         _lock(customer)
         _check_stranger(customer, person.email or "")
         membership = Membership.objects.create(customer=customer, user=person, role=_checked_role(role))
-        audit.record("member.joined", target=person, customer_id=customer.pk, after=_told(customer, role))
+        audit.record("member.joined", target=person, customer_id=customer.pk, after={"role": role})
     return membership
 
 
@@ -87,9 +87,7 @@ def invite(*, customer: Customer, email: str, role: str, invited_by: User | None
             invited_by=invited_by,
             expires_at=timezone.now() + settings.INVITATION_LIFE,
         )
-        audit.record(
-            "member.invited", target=invitation, customer_id=customer.pk, after=_told(customer, role)
-        )
+        audit.record("member.invited", target=invitation, customer_id=customer.pk, after={"role": role})
         start_job("send_invitation", invitation_id=invitation.pk)
     return invitation
 
@@ -234,7 +232,7 @@ def remove_member(*, membership: Membership) -> None:
             "member.removed",
             target=membership.user,
             customer_id=membership.customer_id,
-            before=_told(membership.customer, membership.role),
+            before={"role": membership.role},
         )
         membership.delete()
 
@@ -304,10 +302,6 @@ def _checked_role(role: str) -> str:
     if role not in Membership.Role.values:
         raise Problem(_("Choose a role."), "role")
     return str(Membership.Role(role).value)
-
-
-def _told(customer: Customer, role: str) -> dict[str, str]:
-    return {"customer": str(customer), "role": role}
 
 
 def _new_token() -> str:

@@ -158,7 +158,7 @@ class Invitation(models.Model):
         ordering = ["-id"]
 
     def __str__(self) -> str:
-        return f"{self.email} to {self.customer}"
+        return self.email
 
 
 class Attempts(models.Model):

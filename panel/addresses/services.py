@@ -75,7 +75,7 @@ def create_domain(*, name: str, customer: Customer, default_quota_bytes: int | N
                 "domain.created",
                 target=domain,
                 customer_id=customer.pk,
-                after={"customer": customer, "default_quota_bytes": default_quota_bytes},
+                after={"default_quota_bytes": default_quota_bytes},
             )
             return domain
     except IntegrityError as err:
