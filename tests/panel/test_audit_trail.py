@@ -16,6 +16,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbackend.supervisor.control import SupervisorDown
 from panel.accounts import audit_selectors, customers, members
 from panel.accounts import services as accounts
 from panel.accounts.models import Invitation, Membership, User
@@ -24,7 +25,9 @@ from panel.addresses import customers as with_addresses
 from panel.addresses.models import Mailbox
 from panel.core import audit
 from panel.core.audit import Actor
+from panel.core.audit_values import changes_in_words
 from panel.core.models import AuditEntry, Installation, Job
+from panel.service import services as service
 from tests.cast import PASSWORD, Cast
 from tests.panel.whole_database import tables_that_hold
 
@@ -463,3 +466,19 @@ def test_no_password_is_anywhere_in_the_database(cast: Cast, signed_in: SignedIn
     password = {"password": SECRET}
     assert client.post(reverse("set_mailbox_password", args=[cast.mailbox.pk]), password).status_code == 302
     assert tables_that_hold(SECRET) == []
+
+
+def test_a_renewed_certificate_is_recorded_and_a_valid_one_not(cast: Cast) -> None:
+    service.issued_files().folder.mkdir(exist_ok=True)
+    # No mail service runs beside these tests: the renewal stands all the same.
+    with pytest.raises(SupervisorDown):
+        service.renew_certificate(timezone.now())
+    assert service.renew_certificate(timezone.now())["renewed"] is False
+    entry = AuditEntry.objects.get(action="certificate.renewed")
+    assert (entry.target, entry.customer_id) == ("this host", None)
+    assert changes_in_words(entry)[0].label == "Valid until"
+
+
+def test_what_the_mail_service_did_not_take_is_not_recorded(cast: Cast, signed_in: SignedIn) -> None:
+    signed_in(cast.admin).post(reverse("stop_service"))
+    assert not AuditEntry.objects.filter(action__startswith="service").exists()
