@@ -15,12 +15,33 @@ from pathlib import Path, PurePosixPath
 from mailbackend import maildir
 from mailbackend.maildir import HomeTaken, Usage, sync_folder, token_in
 
+#: The folder for retired homes in a mail root that is a disk of its own. Its name begins with a dot: no domain's does.
+HIDDEN = ".retired"
 #: Names tried for one home: it may come back several times, each time by a delivery that was on its way.
 _NAMES_MAX = 10_000
 
 
 class OtherFileSystem(OSError):
     """Mail root and retired homes are not on one file system: a home cannot be renamed from one into the other."""
+
+
+def folders(root: Path, retired: Path) -> list[Path]:
+    """Return the folders for retired homes, the one to use now first.
+
+    Where a disk of its own is mounted as the mail root, homes are retired in a hidden folder of that disk.
+
+    Args:
+        root: the mail root.
+        retired: `DataDir.retired`.
+
+    Raises:
+        OSError: if one of the two is not there, or the hidden folder cannot be made.
+    """
+    hidden = root / HIDDEN
+    if root.stat().st_dev == retired.stat().st_dev:
+        return [retired, hidden]
+    hidden.mkdir(mode=0o700, exist_ok=True)
+    return [hidden, retired]
 
 
 def retire(root: Path, retired: Path, home: PurePosixPath, token: str) -> Path | None:
@@ -105,7 +126,7 @@ def erase(retired: Path, path: PurePosixPath) -> None:
     if path.is_absolute() or not 1 <= len(path.parts) <= 2 or ".." in path.parts:
         raise ValueError(f"{path} is not a retired home.")
     # Opened step by step: a link in the place of a folder is refused, not followed.
-    folder = os.open(retired, os.O_RDONLY | os.O_DIRECTORY)
+    folder = os.open(retired, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         for part in path.parts[:-1]:
             inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
@@ -120,6 +141,8 @@ def erase(retired: Path, path: PurePosixPath) -> None:
 
 def forget_empty_domains(retired: Path) -> None:
     """Remove the folders of domains in which nothing waits any more."""
+    if retired.is_symlink():
+        return
     for domain in _entries(retired):
         if domain.is_dir(follow_symlinks=False):
             try:
@@ -160,6 +183,6 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
 
 def _apart(root: Path, retired: Path) -> str:
     return (
-        f"{root} and {retired} are on different file systems, and homes are never copied: put both on one disk, "
-        f"for example by making {retired} a link to a folder {root}/.retired. Nothing was purged."
+        f"{retired} is on another mount than {root}, and homes are never copied: mount the disk on their common "
+        "folder instead."
     )

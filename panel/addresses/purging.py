@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from django.conf import settings
 from django.db import transaction
@@ -87,7 +88,7 @@ def purge_mailbox(*, mailbox: Mailbox, now: datetime) -> Report:
         a report on it.
 
     Raises:
-        Problem: if the mail root is not there.
+        Problem: if the mail root is not there. Nothing is purged then.
     """
     mail.check_mail_root()
     report = Report()
@@ -154,18 +155,23 @@ def erase_retired(report: Report) -> bool:
         whether nothing is left to do.
     """
     until = time.monotonic() + ERASE_AT_A_TIME
-    folder = settings.DATA_DIR.retired
-    for path in list(retired.retired_homes(folder)):
-        if time.monotonic() > until:
-            jobs.start_job("erase_retired_homes")
-            return False
-        try:
-            retired.erase(folder, path)
-        except OSError as err:
-            problem = f"It could not be erased: {err.strerror or err}."
-            report.add(Failure(f"{folder.name}/{path}", problem, mended=False, mendable=False))
-    retired.forget_empty_domains(folder)
+    for folder in _folders():
+        for path in list(retired.retired_homes(folder)):
+            if time.monotonic() > until:
+                jobs.start_job("erase_retired_homes")
+                return False
+            try:
+                retired.erase(folder, path)
+            except OSError as err:
+                problem = f"It could not be erased: {err.strerror or err}."
+                report.add(Failure(f"{folder.name}/{path}", problem, mended=False, mendable=False))
+        retired.forget_empty_domains(folder)
     return True
+
+
+def _folders() -> list[Path]:
+    """Return the folders for retired homes, the one to use now first."""
+    return retired.folders(settings.DATA_DIR.mail, settings.DATA_DIR.retired)
 
 
 def _pages(rows: QuerySet[Mailbox]) -> Iterator[list[Mailbox]]:
@@ -208,7 +214,7 @@ def _purge_page(page: Sequence[Mailbox], cutoff: datetime, report: Report) -> No
     for mailbox in gone:
         report.mailboxes += 1
         try:
-            usage = retired.measure_retired(settings.DATA_DIR.retired, mailbox.home_path)
+            usage = retired.measure_retired(_folders()[0], mailbox.home_path)
         except OSError as err:
             problem = f"Purged, but its messages could not be counted: {err}."
             report.add(Failure(mailbox.address, problem, mended=False, mendable=False))
@@ -264,7 +270,7 @@ def _retire(row: Mailbox | PurgedMailbox) -> bool:
     mail.check_mail_root()
     if not row.home:
         return False
-    found = retired.retire(settings.DATA_DIR.mail, settings.DATA_DIR.retired, row.home_path, row.home_token)
+    found = retired.retire(settings.DATA_DIR.mail, _folders()[0], row.home_path, row.home_token)
     return found is not None
 
 

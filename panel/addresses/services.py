@@ -45,7 +45,7 @@ POP_KEEP_DAYS_MAX = 3650
 UNDONE_AT_A_TIME = 200
 
 #: A creation that is not done after this long was cut off: a job completes it.
-COMPLETE_AFTER = timedelta(seconds=45)
+COMPLETE_AFTER = timedelta(seconds=40)
 #: And this much later for each mailbox that is created together with others.
 COMPLETE_AFTER_EACH = timedelta(milliseconds=20)
 

@@ -54,7 +54,8 @@ def test_nothing_is_copied_to_another_file_system(
     away = other / f"rt-{os.getpid()}"
     away.mkdir()
     try:
-        with pytest.raises(retired.OtherFileSystem, match="different file systems"):
+        assert retired.folders(folders[0], away) == [folders[0] / ".retired", away]
+        with pytest.raises(retired.OtherFileSystem, match="never copied"):
             retired.retire(folders[0], away, HOME, TOKEN)
     finally:
         (away / "example.com").rmdir()
@@ -62,16 +63,15 @@ def test_nothing_is_copied_to_another_file_system(
     assert maildir.measure(folders[0], HOME).messages == 1
 
 
-def test_a_link_to_a_folder_of_the_mail_disk_serves(folders: tuple[Path, Path]) -> None:
+def test_homes_retired_on_the_mail_disk_are_no_mailboxes(folders: tuple[Path, Path]) -> None:
     root, away = folders
-    away.rmdir()
+    assert retired.folders(root, away) == [away, root / ".retired"]
     (root / ".retired").mkdir()
-    away.symlink_to(root / ".retired")
-    assert retired.retire(root, away, HOME, TOKEN)
+    assert retired.retire(root, root / ".retired", HOME, TOKEN)
     assert list(maildir.homes_on_disk(root)) == []
-    (path,) = retired.retired_homes(away)
-    retired.erase(away, path)
-    assert list(retired.retired_homes(away)) == []
+    (path,) = retired.retired_homes(root / ".retired")
+    retired.erase(root / ".retired", path)
+    assert list(retired.retired_homes(root / ".retired")) == []
 
 
 def test_erasing_follows_no_link(folders: tuple[Path, Path], tmp_path: Path) -> None:
@@ -93,6 +93,20 @@ def test_erasing_follows_no_link(folders: tuple[Path, Path], tmp_path: Path) -> 
     retired.forget_empty_domains(away)
     assert list(away.iterdir()) == []
     assert (outside / "kept").exists()
+
+
+def test_a_link_in_the_place_of_the_folder_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    _root, away = folders
+    outside = tmp_path / "outside"
+    (outside / "example.com/empty").mkdir(parents=True)
+    away.rmdir()
+    away.symlink_to(outside)
+    for path in list(retired.retired_homes(away)):
+        with pytest.raises(OSError, match=r"Not a directory|Too many levels"):
+            retired.erase(away, path)
+    (outside / "example.com/empty").rmdir()
+    retired.forget_empty_domains(away)
+    assert (outside / "example.com").is_dir()
 
 
 @pytest.mark.parametrize("path", ["/etc", "../mail", "example.com/../../mail", "a/b/c", "."])

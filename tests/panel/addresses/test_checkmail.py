@@ -10,15 +10,21 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from mailbackend import maildir
-from panel.addresses import services
+from mailbackend.passwords import hash_password
+from panel.addresses import bulk, checkmail, services
+from panel.addresses import report as reports
 from panel.addresses.checkmail import check_mail
 from panel.addresses.models import Mailbox
 from panel.addresses.views_for_dovecot import drop_views, missing_views
 from panel.core.errors import Problem
 from tests.cast import PASSWORD, Cast
+
+HASH = hash_password(PASSWORD)
 
 
 def problems(cast: Cast, *, repair: bool) -> list[tuple[str, bool]]:
@@ -139,3 +145,96 @@ def test_odd_folders_do_not_stop_the_check(cast: Cast) -> None:
     finally:
         lost.rmdir()
         os.rmdir(odd)  # noqa: PTH106
+
+
+@pytest.fixture
+def many(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> list[Mailbox]:
+    """More mailboxes than are all gone through, on several pages."""
+    monkeypatch.setattr(checkmail, "ALL_UP_TO", 5)
+    monkeypatch.setattr(checkmail, "NIGHTS", 3)
+    monkeypatch.setattr(checkmail, "PAGE", 4)
+    new = [bulk.NewMailbox(f"b{number}", password_hash=HASH) for number in range(12)]
+    return bulk.create_mailboxes(domain=cast.domain, mailboxes=new)
+
+
+def break_home(box: Mailbox) -> None:
+    """Take a folder from a home, which only going through it shows."""
+    (settings.DATA_DIR.mail / box.home / "Maildir/.Junk/new").rmdir()
+
+
+def test_each_mailbox_is_gone_through_within_so_many_nights(
+    cast: Cast, many: list[Mailbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for box in many:
+        break_home(box)
+    tonight = timezone.now()
+    seen = []
+    for night in range(3):
+        monkeypatch.setattr(timezone, "now", lambda night=night: tonight + timedelta(days=night))
+        report = check_mail(repair=True)
+        seen.append(report.thorough)
+        assert report.mailboxes == 13
+        assert report.found >= report.thorough - 1
+    assert sum(seen) == 13
+    assert max(seen) <= 5
+    assert problems(cast, repair=False) == []
+    assert check_mail(repair=False, thorough=True).thorough == 13
+
+
+def test_a_lost_home_is_seen_every_night(cast: Cast, many: list[Mailbox]) -> None:
+    for box in many:
+        shutil.rmtree(settings.DATA_DIR.mail / box.home)
+    found = problems(cast, repair=True)
+    assert len(found) == 12
+    assert all("is gone" in problem and not mended for problem, mended in found)
+
+
+def test_few_queries_however_many_mailboxes(cast: Cast, many: list[Mailbox]) -> None:
+    (settings.DATA_DIR.mail / cast.domain.name / "stranger-9999999").mkdir()
+    with CaptureQueriesContext(connection) as captured:
+        check_mail(repair=False)
+    pages = 13 // 4 + 1
+    on_disk = sum(1 for _home in maildir.homes_on_disk(settings.DATA_DIR.mail)) // 4 + 1
+    # Of each page: its rows and the mail root's id; of each page on disk: its owners, and what was purged.
+    assert len(captured) <= 5 + 2 * pages + 2 * on_disk
+
+
+def test_mail_root_that_vanishes_meanwhile_stops_the_check(
+    cast: Cast, many: list[Mailbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = settings.DATA_DIR.mail
+    away = root.with_name("mail-away")
+    look = maildir.seems_there
+
+    def vanish(*arguments: Any) -> bool:
+        if root.exists():
+            root.rename(away)
+        return look(*arguments)
+
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(maildir, "seems_there", vanish)
+            with pytest.raises(Problem, match="is its disk mounted"):
+                check_mail(repair=True)
+    finally:
+        away.rename(root)
+    assert problems(cast, repair=False) == []
+
+
+def test_stored_report_is_bounded_and_counts_the_rest(
+    cast: Cast, many: list[Mailbox], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "FAILURES_KEPT", 5)
+    for box in many:
+        shutil.rmtree(settings.DATA_DIR.mail / box.home)
+    answer = check_mail(repair=True).as_json()
+    assert len(answer["failures"]) == 5
+    assert answer["found"] >= 12
+    assert reports.failed(answer).startswith(f"{answer['found'] - answer['mended']} problems, the first: ")
+
+
+def test_mailbox_that_is_being_purged_is_not_called_lost(cast: Cast) -> None:
+    services.delete_mailbox(mailbox=cast.mailbox)
+    Mailbox.objects.filter(pk=cast.mailbox.pk).update(purging_at=timezone.now())
+    shutil.rmtree(settings.DATA_DIR.mail / cast.mailbox.home)
+    assert problems(cast, repair=True) == []

@@ -172,6 +172,21 @@ def test_nothing_is_purged_without_the_mail_root(deleted: Mailbox) -> None:
     assert deleted.purging_at is None
 
 
+def test_a_mail_root_that_is_a_disk_of_its_own_has_its_retired_homes_on_it(
+    deleted: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hidden = settings.DATA_DIR.mail / retired.HIDDEN
+    hidden.mkdir()
+    monkeypatch.setattr(retired, "folders", lambda _root, away: [hidden, away])
+    with monkeypatch.context() as patch:
+        patch.setattr(purging, "erase_retired", lambda _report: True)
+        assert run().mailboxes == 1
+    assert [path.name for path in hidden.glob("*/*")] == [f"{deleted.home_path.name}.1"]
+    purging.erase_retired(Report())
+    assert list(hidden.iterdir()) == []
+    hidden.rmdir()
+
+
 def test_home_with_another_token_is_left_and_said(deleted: Mailbox) -> None:
     (settings.DATA_DIR.mail / deleted.home / maildir.OWNER_FILE).write_text("f" * 32)
     report = run()

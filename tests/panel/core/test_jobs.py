@@ -101,6 +101,50 @@ def test_old_jobs_are_forgotten(ran: list[dict[str, Any]]) -> None:
     assert jobs.forget_old(timezone.now() + settings.JOBS_KEPT + timedelta(minutes=1)) == 1
 
 
+def test_a_job_for_later_is_sent_when_it_is_due(
+    ran: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(jobs, "send", lambda job: sent.append(job.pk))
+    with django_capture_on_commit_callbacks(execute=True):
+        soon = jobs.start_job("noted", delay=timedelta(seconds=3))
+        later = jobs.start_job("noted", delay=timedelta(minutes=1))
+    assert sent == [soon.pk]
+    jobs.send_due(timezone.now() + timedelta(seconds=80))
+    assert later.pk in sent
+
+
+def test_a_job_that_is_not_needed_is_forgotten_unless_it_runs(ran: list[dict[str, Any]]) -> None:
+    job, running = jobs.start_job("noted"), jobs.start_job("noted")
+    Job.objects.filter(pk=running.pk).update(state=Job.State.RUNNING)
+    jobs.cancel_job(job)
+    jobs.cancel_job(running)
+    assert list(Job.objects.all()) == [running]
+
+
+def test_a_running_job_shows_how_far_it_is(
+    cast: Cast, ran: list[dict[str, Any]], signed_in: Callable[[User], Client]
+) -> None:
+    pages: list[str] = []
+
+    @jobs.job_kind("A long one")
+    def noted(**_arguments: Any) -> dict[str, Any]:
+        jobs.note_progress({"mailboxes": 4711, "failures": ["not shown"]})
+        job = Job.objects.get(kind="noted", state=Job.State.RUNNING)
+        pages.append(signed_in(cast.admin).get(reverse("show_job", args=[job.pk])).content.decode())
+        return {"mailboxes": 4712}
+
+    job = jobs.start_job("noted")
+    jobs.run(job.pk)
+    assert "4711" in pages[0]
+    assert "data-poll" in pages[0]
+    job.refresh_from_db()
+    assert job.report == {"mailboxes": 4712}
+    jobs.note_progress({"mailboxes": 1})  # nothing runs here now
+    job.refresh_from_db()
+    assert job.report == {"mailboxes": 4712}
+
+
 def test_schedule_names_tasks_and_kinds_that_exist() -> None:
     schedule: dict[str, dict[str, Any]] = settings.CELERY_BEAT_SCHEDULE
     for entry in schedule.values():
