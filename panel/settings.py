@@ -273,13 +273,16 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "filters": {
-        # The health check says 503 as long as a part is down: that part's own log says why.
-        "not_503": {
+        # The health check says 503 as long as a part is down: that part's own log says why. And who is refused by
+        # a limit (429) is in the audit trail: somebody who guesses must not fill the log.
+        "told_elsewhere": {
             "()": "django.utils.log.CallbackFilter",
-            "callback": lambda record: getattr(record, "status_code", None) != 503,
+            "callback": lambda record: getattr(record, "status_code", None) not in (429, 503),
         }
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["not_503"]}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["told_elsewhere"]}
+    },
     "root": {"handlers": ["stderr"], "level": "INFO"},
     # A Host that is not ours is answered 400; a scanner must not fill the log with traces of it.
     "loggers": {"django.security.DisallowedHost": {"level": "CRITICAL"}},
