@@ -281,17 +281,18 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "filters": {
         "no trace of bad requests": {"()": "panel.core.logs.NoTraceOfBadRequests"},
-        # The health check says 503 as long as a part is down: that part's own log says why.
-        "not_503": {
+        # The health check says 503 as long as a part is down: that part's own log says why. And who is refused by
+        # a limit (429) is in the audit trail: somebody who guesses must not fill the log.
+        "told_elsewhere": {
             "()": "django.utils.log.CallbackFilter",
-            "callback": lambda record: getattr(record, "status_code", None) != 503,
+            "callback": lambda record: getattr(record, "status_code", None) not in (429, 503),
         },
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["not_503", "no trace of bad requests"],
+            "filters": ["told_elsewhere", "no trace of bad requests"],
         }
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},

@@ -58,6 +58,9 @@ class SignInForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.request = request
         self.user: User | None = None
+        if self.data.get("username"):  # a second try: the e-mail is there, the password has to be typed again
+            del self.fields["username"].widget.attrs["autofocus"]
+            self.fields["password"].widget.attrs["autofocus"] = True
 
     def clean(self) -> dict[str, Any] | None:
         """Find out whose they are. What is wrong is not said: not whether there is such a person.
@@ -201,7 +204,7 @@ class AddAppForm(ActivateTOTPForm):
         except forms.ValidationError as err:
             raise forms.ValidationError(
                 _(
-                    "This code is not right. Is the clock of your telephone? Type the code that the app shows now."
+                    "This code is not right. Check the clock of your telephone, and type the code that shows now."
                 )
             ) from err
         limits.give_back(counted)
@@ -285,7 +288,7 @@ class LanguageForm(forms.Form):
     """The language of the panel and of mails."""
 
     language = forms.ChoiceField(
-        label=_("Language"),
+        label=_("Language of pages and mails"),
         required=False,
         choices=[("", _("As the browser asks")), *settings.LANGUAGES],
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from allauth.mfa.models import Authenticator
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib.sessions.models import Session
@@ -96,6 +97,15 @@ def end_other_sessions(*, user: User, session_key: str) -> int:
         others.delete()
         record("sign_in.other_sessions_ended", target=user, after={"sessions": len(keys)})
     return len(keys)
+
+
+def remove_second_factor(*, user: User) -> int:
+    """Remove everything but the password of a person who lost it, and end their sessions. Returns how many."""
+    with transaction.atomic():
+        removed = int(Authenticator.objects.filter(user=user).delete()[0])
+        end_other_sessions(user=user, session_key="")
+        record("sign_in.second_factor_removed", target=user, after={"removed": removed})
+    return removed
 
 
 def forget_old(now: datetime) -> None:

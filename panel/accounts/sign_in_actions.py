@@ -18,6 +18,7 @@ describe_actions(
         "sign_in.totp_removed": _("Removed the authenticator app"),
         "sign_in.passkey_added": _("Added a passkey"),
         "sign_in.passkey_removed": _("Removed a passkey"),
+        "sign_in.second_factor_removed": _("Removed the second factor of somebody who lost it"),
         "sign_in.recovery_codes_made": _("Made new recovery codes"),
         "sign_in.session_ended": _("Ended a session"),
         "sign_in.other_sessions_ended": _("Ended all their other sessions"),
