@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from heapq import merge
+from itertools import islice
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -12,6 +14,9 @@ from django.utils import timezone
 from panel.accounts.models import User
 from panel.accounts.selectors import customers_read_by
 from panel.core.models import AuditEntry
+
+#: Entries newest first, in parts that have none in common: each is read by an index of its own, and they are merged.
+Trail = list[QuerySet[AuditEntry]]
 
 PAGE = 50
 EXPORT_PAGE = 1000
@@ -38,18 +43,46 @@ class Filters:
     until: date | None = None
 
 
-def entries_for(person: User) -> QuerySet[AuditEntry]:
-    """Return the entries that a person may read, newest first: their customers', and what they did to themselves."""
+def entries_for(person: User) -> Trail:
+    """Return the entries that a person may read: their customers', and what they did to their own account."""
     if person.sees_all:
-        return AuditEntry.objects.order_by("-pk")
-    theirs = Q(customer_id__in=customers_read_by(person).values("pk"))
+        return [AuditEntry.objects.order_by("-pk")]
+    # Their numbers and not a subquery: with those the index of a customer's entries is used, whatever others did.
+    customers = list(customers_read_by(person).values_list("pk", flat=True))
+    trail = [AuditEntry.objects.filter(customer_id__in=customers).order_by("-pk")]
     if person.acting_for is None:
-        theirs |= Q(actor_id=person.pk, target_kind="user", target_id=person.pk)
-    return AuditEntry.objects.filter(theirs).order_by("-pk")
+        own = AuditEntry.objects.filter(
+            customer_id=None, actor_id=person.pk, target_kind="user", target_id=person.pk
+        )
+        trail.append(own.order_by("-pk"))
+    return trail
 
 
-def filtered(entries: QuerySet[AuditEntry], filters: Filters) -> QuerySet[AuditEntry]:
+def filtered(trail: Trail, filters: Filters) -> Trail:
     """Return the entries that fit."""
+    return [_filtered(entries, filters) for entries in trail]
+
+
+def page_before(trail: Trail, before: int | None) -> tuple[list[AuditEntry], int | None]:
+    """Return a page of entries older than the one with the id `before`, and the id to go on from, if there is more."""
+    rows = _newest(trail, before, PAGE + 1)
+    return rows[:PAGE], rows[PAGE - 1].pk if len(rows) > PAGE else None
+
+
+def all_pages(trail: Trail) -> Iterator[AuditEntry]:
+    """Yield all entries, read in pieces: no transaction stays open, and no memory fills up."""
+    before: int | None = None
+    while rows := _newest(trail, before, EXPORT_PAGE):
+        yield from rows
+        before = rows[-1].pk
+
+
+def _newest(trail: Trail, before: int | None, number: int) -> list[AuditEntry]:
+    parts = [(entries.filter(pk__lt=before) if before else entries)[:number] for entries in trail]
+    return list(islice(merge(*parts, key=lambda entry: -entry.pk), number))
+
+
+def _filtered(entries: QuerySet[AuditEntry], filters: Filters) -> QuerySet[AuditEntry]:
     if filters.action:
         entries = entries.filter(action=filters.action)
     if filters.person:
@@ -64,20 +97,6 @@ def filtered(entries: QuerySet[AuditEntry], filters: Filters) -> QuerySet[AuditE
     if filters.until:
         entries = entries.filter(at__lt=_midnight(filters.until + timedelta(days=1)))
     return entries
-
-
-def page_before(entries: QuerySet[AuditEntry], before: int | None) -> tuple[list[AuditEntry], int | None]:
-    """Return a page of entries older than the one with the id `before`, and the id to go on from, if there is more."""
-    rows = list((entries.filter(pk__lt=before) if before else entries)[: PAGE + 1])
-    return rows[:PAGE], rows[PAGE - 1].pk if len(rows) > PAGE else None
-
-
-def all_pages(entries: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
-    """Yield all entries, read in pieces: no transaction stays open, and no memory fills up."""
-    before: int | None = None
-    while rows := list((entries.filter(pk__lt=before) if before else entries)[:EXPORT_PAGE]):
-        yield from rows
-        before = rows[-1].pk
 
 
 def _midnight(day: date) -> datetime:
