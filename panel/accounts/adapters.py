@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import qrcode
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.internal.stagekit import clear_login
+from allauth.core.exceptions import ImmediateHttpResponse
 from allauth.mfa.adapter import DefaultMFAAdapter
 from django.conf import settings
 from django.contrib import messages
@@ -61,6 +62,18 @@ class AccountAdapter(DefaultAccountAdapter):
         clear_login(request)
         messages.error(request, _("This account is switched off. Ask your host."))
         return redirect("account_login")
+
+    def login(self, request: HttpRequest, user: Any) -> None:
+        """Let them in, unless their password was changed since they typed it: that ends what was begun with it.
+
+        Raises:
+            ImmediateHttpResponse: if it was.
+        """
+        if not signing_in.password_still_holds(request, user):
+            clear_login(request)
+            messages.error(request, _("Your password was changed meanwhile. Sign in again."))
+            raise ImmediateHttpResponse(redirect("account_login"))
+        super().login(request, user)
 
     def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
         """Record who came in, and note that they did from this browser."""

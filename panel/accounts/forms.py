@@ -10,6 +10,7 @@ from allauth.core import context
 from allauth.mfa.base.forms import AuthenticateForm, ReauthenticateForm
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.forms import ActivateTOTPForm
+from allauth.mfa.totp.internal.auth import SECRET_SESSION_KEY
 from allauth.mfa.webauthn.forms import (
     AddWebAuthnForm,
     AuthenticateWebAuthnForm,
@@ -26,6 +27,7 @@ from django.utils.translation import gettext_lazy as _
 from panel.accounts import limits, services, signing_in
 from panel.accounts.devices import known_device
 from panel.accounts.models import User
+from panel.core.sealed import seal, unseal
 
 #: No password that anybody types is longer; hashing more would be work for nothing.
 PASSWORD_MAX = 1024
@@ -82,6 +84,7 @@ class SignInForm(forms.Form):
     def login(self, request: HttpRequest, redirect_url: str | None = None) -> HttpResponse:
         """Go on to the second factor, or in."""
         assert self.user is not None
+        signing_in.note_password(request, self.user)
         credentials = {"email": self.user.sign_in_name}
         return perform_password_login(request, credentials, Login(user=self.user, redirect_url=redirect_url))
 
@@ -191,9 +194,19 @@ class ConfirmCodeForm(_CodeForm, ReauthenticateForm):
 class AddAppForm(ActivateTOTPForm):
     """The first code of an authenticator app: it shows that the app was set up right."""
 
+    secret: str
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["code"] = _code_field()
+        self._seal_secret()
+
+    def _seal_secret(self) -> None:
+        """The secret waits in the session for its first code: in the database, so it waits sealed."""
+        if ":" in self.secret:
+            self.secret = unseal(signing_in.SEALED_AS, self.secret)
+        else:
+            context.request.session[SECRET_SESSION_KEY] = seal(signing_in.SEALED_AS, self.secret)
 
     def clean_code(self) -> str:
         """Check it, within the limits."""

@@ -35,8 +35,8 @@ def send_password_reset(*, email: str, language: str) -> bool:
     user = User.objects.filter(email=email, kind=User.Kind.PERSON).first()
     if user is None or not may_sign_in(user):
         return False
-    key = {"uidb36": user_pk_to_url_str(user), "key": default_token_generator.make_token(user)}
-    link = public_url(reverse("account_reset_password_from_key", kwargs=key))
+    key = f"{user_pk_to_url_str(user)}-{default_token_generator.make_token(user)}"
+    link = public_url(reverse("open_reset_link", query={"key": key}))
     with translation.override(user.language or language or settings.LANGUAGE_CODE):
         _send(user, _("A new password for %(product)s"), "accounts/mail/reset_password.txt", {"link": link})
     return True

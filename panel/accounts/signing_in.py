@@ -21,6 +21,8 @@ from panel.core.sealed import unseal
 
 #: The keys that seal what a second factor is made of.
 SEALED_AS = "second-factor"
+#: Where a session keeps a hash of the password that was right, until the second factor is too.
+_PASSWORD_SEEN = "password_seen"  # noqa: S105 - a name
 
 Found = TypeVar("Found")
 
@@ -68,6 +70,17 @@ def check_code(request: HttpRequest, user: User, code: str) -> Authenticator | N
         else limits.for_code(user.pk, _remote_ip(request), known_device(request, user.sign_in_name))
     )
     return _limited(counted, lambda: _use_code(user, code), action="sign_in.code_failed", target=user)
+
+
+def note_password(request: HttpRequest, user: User) -> None:
+    """Note which password was right, for the second factor comes later."""
+    request.session[_PASSWORD_SEEN] = user.get_session_auth_hash()
+
+
+def password_still_holds(request: HttpRequest, user: User) -> bool:
+    """Say whether the password that was typed, if one was, is still theirs."""
+    seen = request.session.pop(_PASSWORD_SEEN, None)
+    return seen is None or constant_time_compare(seen, user.get_session_auth_hash())
 
 
 def as_person(request: HttpRequest, user: User) -> Any:

@@ -19,8 +19,9 @@ urlpatterns = [
         TemplateView.as_view(template_name="accounts/reset_sent.html"),
         name="account_reset_password_done",
     ),
+    path("password/new/", views.open_reset_link, name="open_reset_link"),
     re_path(
-        r"^password/new/(?P<uidb36>[0-9A-Za-z]{1,20})-(?P<key>[0-9A-Za-z-]{1,200})/$",
+        r"^password/new/(?P<uidb36>[0-9A-Za-z]{1,20})-(?P<key>set-password)/$",
         views.reset_password,
         name="account_reset_password_from_key",
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 from allauth.account import views as account
@@ -15,8 +16,9 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from panel.accounts import own_account, services
 from panel.accounts.access import person_of
@@ -132,6 +134,17 @@ def ask_for_reset(request: HttpRequest) -> HttpResponse:
         )
         return redirect("account_reset_password_done")
     return render(request, "accounts/ask_for_reset.html", {"form": form}, status=400 if form.errors else 200)
+
+
+@never_cache
+@require_safe
+def open_reset_link(request: HttpRequest) -> HttpResponse:
+    """Take the key out of a mailed link: it stands in the query, which no log holds, and goes on in the session."""
+    person, _dash, key = request.GET.get("key", "").partition("-")
+    if not re.fullmatch(r"[0-9A-Za-z]{1,20}", person):
+        person = "0"  # nobody: the page says that the link does not work
+    request.session[account.INTERNAL_RESET_SESSION_KEY] = key[:200]
+    return redirect("account_reset_password_from_key", uidb36=person, key=ResetPassword.reset_url_key)
 
 
 @sensitive_post_parameters()

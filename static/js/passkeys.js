@@ -63,13 +63,22 @@
     if (!("passkey" in form.dataset) || form.elements.credential.value) return;
     event.preventDefault();
     event.stopImmediatePropagation();
+    if (form.dataset.asking) return;
+    form.dataset.asking = "yes";
     form.querySelector("[data-trouble]").hidden = true;
     try {
       form.elements.credential.value = await ask(form);
     } catch (error) {
       complain(form, error);
       return;
+    } finally {
+      delete form.dataset.asking;
     }
     form.requestSubmit();
   }, true);
+
+  // "Back" may bring the page with an answer that was used already.
+  window.addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-passkey]")) form.elements.credential.value = "";
+  });
 })();

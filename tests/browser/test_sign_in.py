@@ -135,7 +135,9 @@ def test_mailed_link_sets_a_password(here: Page, own_stand: Stand, mails: Path) 
     page.get_by_label("E-mail").fill(email)
     page.get_by_role("button", name="Send the link").click()
     expect(page.get_by_role("heading", name="Look into your mail")).to_be_visible()
-    pattern = re.compile(rf"^http://localhost:{own_stand.ports['panel']}/password/new/\S+$", re.MULTILINE)
+    pattern = re.compile(
+        rf"^http://localhost:{own_stand.ports['panel']}/password/new/\?key=\S+$", re.MULTILINE
+    )
     wait_for(lambda: bool(pattern.search(all_mail(mails))), "the mail with the link")
     page.goto(pattern.findall(all_mail(mails))[-1])
     page.get_by_role("textbox", name="New password", exact=True).fill(password)

@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from panel.accounts import signing_in
 from panel.accounts.models import User
+from panel.accounts.services import set_password
 from panel.core.models import AuditEntry, Job
 from panel.core.sealed import SealBroken, seal, unseal
 from tests.cast import PASSWORD, Cast
@@ -72,6 +73,24 @@ def test_code_works_once(cast: Cast, signed_in: SignedIn) -> None:
         first, second = start(), start()
         assert first.post(reverse("mfa_authenticate"), {"code": code}).status_code == 302
         assert second.post(reverse("mfa_authenticate"), {"code": code}).status_code == 200
+
+
+def test_password_that_was_changed_meanwhile_ends_what_was_begun(cast: Cast, signed_in: SignedIn) -> None:
+    secret, _codes = set_up(signed_in(cast.admin))
+    client = start()
+    set_password(user=cast.admin, password="another-good-passw0rd")
+    answer = client.post(reverse("mfa_authenticate"), {"code": code_of(secret)}, follow=True)
+    assert "changed meanwhile" in answer.content.decode()
+    assert client.get(reverse("home")).status_code == 302
+
+
+def test_secret_waits_sealed(cast: Cast, signed_in: SignedIn) -> None:
+    client = signed_in(cast.admin)
+    confirm(client)
+    secret = client.get(reverse("mfa_activate_totp")).context["form"].secret
+    assert secret not in str(dict(client.session))
+    again = client.post(reverse("mfa_activate_totp"), {"code": "000000"}).context["form"].secret
+    assert again == secret
 
 
 def test_code_works_without_redis(cast: Cast, signed_in: SignedIn) -> None:
