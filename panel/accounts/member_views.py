@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.contrib import messages
@@ -130,8 +131,9 @@ def withdraw_invitation(request: HttpRequest, pk: int, invitation_pk: int) -> Ht
 @sensitive_post_parameters("password")
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
-def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
+def accept_invitation(request: HttpRequest) -> HttpResponse:
     """Accept an invitation: as a person who is signed in, or as one who is new here."""
+    token = request.GET.get("token", "")
     try:
         invitation = members.invitation_of(token)
         if isinstance(request.user, User):
@@ -175,7 +177,7 @@ def _page(request: HttpRequest, invitation: Invitation, *, status: int = 200, mo
     context = {
         "invitation": invitation,
         "mode": mode,
-        "sign_in_url": f"{resolve_url(settings.LOGIN_URL)}?next={request.path}",
+        "sign_in_url": f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': request.get_full_path()})}",
     }
     return render(request, "accounts/accept_invitation.html", context, status=status)
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 from datetime import timedelta
+from urllib.parse import urlencode
 
 from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -130,7 +132,11 @@ def new_link(invitation_id: int) -> tuple[Invitation, str] | None:
             return None
         invitation.token_hash = _hash(token)
         invitation.save(update_fields=["token_hash"])
-    return invitation, f"{settings.ENVIRONMENT.panel_url.rstrip('/')}/invitations/{token}/"
+    # In the query, which no log holds.
+    return (
+        invitation,
+        f"{settings.ENVIRONMENT.panel_url}{reverse('accept_invitation')}?{urlencode({'token': token})}",
+    )
 
 
 def invitation_of(token: str) -> Invitation:

@@ -21,7 +21,7 @@ urlpatterns = [
         member_views.withdraw_invitation,
         name="withdraw_invitation",
     ),
-    path("invitations/<str:token>/", member_views.accept_invitation, name="accept_invitation"),
+    path("invitations/", member_views.accept_invitation, name="accept_invitation"),
     path("customers/<int:pk>/act/", acting_views.act_for_customer, name="act_for_customer"),
     path("acting/end/", acting_views.end_acting, name="end_acting"),
     path("audit/", audit_views.list_audit, name="list_audit"),

@@ -33,7 +33,9 @@ def link_for(stand: Stand, email: str) -> str:
     def links() -> list[str]:
         texts = [path.read_text() for path in (stand.folder / "mails").glob("*.log")]
         found = [
-            re.search(r"^http\S+/invitations/\S+$", text, re.MULTILINE) for text in texts if email in text
+            re.search(r"^http\S+/invitations/\?token=\S+$", text, re.MULTILINE)
+            for text in texts
+            if email in text
         ]
         return [link[0] for link in found if link]
 
