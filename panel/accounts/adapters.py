@@ -21,7 +21,8 @@ from django.utils.translation import gettext_lazy
 
 from panel.accounts import own_account, services, signing_in
 from panel.accounts.devices import remember_device
-from panel.accounts.selectors import may_sign_in
+from panel.accounts.models import User
+from panel.accounts.selectors import may_sign_in, suspended_customers_of
 from panel.core.audit import record
 from panel.core.sealed import seal, unseal
 
@@ -60,7 +61,7 @@ class AccountAdapter(DefaultAccountAdapter):
         if may_sign_in(user):
             return None
         clear_login(request)
-        messages.error(request, _("This account is switched off. Ask your host."))
+        messages.error(request, _why_not(user))
         return redirect("account_login")
 
     def login(self, request: HttpRequest, user: Any) -> None:
@@ -170,3 +171,17 @@ def passkeys_work_at(request: HttpRequest) -> bool:
     public = urlsplit(settings.ENVIRONMENT.panel_url)
     is_secure = public.scheme == "https" or public.hostname == "localhost"
     return is_secure and request.get_host() == public.netloc
+
+
+def _why_not(user: User) -> str:
+    """Return why somebody whose password or passkey was right may not sign in."""
+    suspended = suspended_customers_of(user).first() if user.is_active else None
+    if suspended is None:
+        return _("This account is switched off. Ask your host.")
+    reason = suspended.suspended_reason
+    if not reason:
+        return _("%(customer)s is suspended. Ask your host.") % {"customer": suspended}
+    return _("%(customer)s is suspended: %(reason)s. Ask your host.") % {
+        "customer": suspended,
+        "reason": reason.rstrip("."),
+    }

@@ -56,15 +56,13 @@ def test_success_is_recorded_and_goes_where_they_were_going(cast: Cast) -> None:
     assert (entry.target, entry.actor, entry.remote_ip) == ("admin@host.test", "admin@host.test", "127.0.0.1")
 
 
-def test_wrong_unknown_inactive_and_suspended_are_the_same(cast: Cast, hashes: list[str]) -> None:
+def test_wrong_unknown_and_inactive_are_the_same(cast: Cast, hashes: list[str]) -> None:
     User.objects.filter(pk=cast.stranger.pk).update(is_active=False)
-    Customer.objects.filter(pk=cast.customer.pk).update(suspended_at=timezone.now())
     pages, costs = [], []
     for email, password in [
         ("admin@host.test", "wrong-password"),
         ("nobody@host.test", PASSWORD),
         (cast.stranger.email, PASSWORD),
-        (cast.owner.email, PASSWORD),
     ]:
         hashes.clear()
         answer = post(Client(), str(email), password)
@@ -73,8 +71,20 @@ def test_wrong_unknown_inactive_and_suspended_are_the_same(cast: Cast, hashes: l
         pages.append(page.replace(str(email), "WHO").partition("<form")[0])
         costs.append(len(hashes))
     assert len(set(pages)) == 1
-    assert costs == [1, 1, 1, 1]
-    assert actions() == ["sign_in.failed"] * 4
+    assert costs == [1, 1, 1]
+    assert actions() == ["sign_in.failed"] * 3
+
+
+def test_people_of_a_suspended_customer_are_told_why_and_stay_outside(cast: Cast) -> None:
+    suspended = {"suspended_at": timezone.now(), "suspended_reason": "Invoice 12 is unpaid."}
+    Customer.objects.filter(pk=cast.customer.pk).update(**suspended)
+    assert "Martin SA" not in post(Client(), "owner@martin.test", "wrong-password").content.decode()
+    client = Client()
+    assert post(client, "owner@martin.test", PASSWORD)["Location"] == reverse("account_login")
+    page = client.get(reverse("account_login")).content.decode()
+    assert "Martin SA is suspended: Invoice 12 is unpaid. Ask your host." in page
+    assert client.get(reverse("home"))["Location"].startswith(reverse("account_login"))
+    assert "sign_in.succeeded" not in actions()
 
 
 def test_session_ends_with_the_right_to_it(cast: Cast, signed_in: SignedIn) -> None:
