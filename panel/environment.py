@@ -45,6 +45,8 @@ class Environment:
         tls_certificate, tls_key: an own certificate by path, or empty for one of the private CA's.
         dovecot_bin: the dovecot program, or empty to find it.
         time_zone: the zone in which times are shown.
+        email_url: how the panel sends its own mail, as given, or empty to write it into the log.
+        email_from: the sender of that mail.
         debug: Django's; never in production.
     """
 
@@ -63,6 +65,8 @@ class Environment:
     tls_key: str
     dovecot_bin: str
     time_zone: str
+    email_url: str
+    email_from: str
     debug: bool
 
     @property
@@ -104,6 +108,10 @@ def read_environment() -> Environment:
             tls_key=env.str("TLS_KEY", ""),
             dovecot_bin=env.str("DOVECOT_BIN", ""),
             time_zone=_time_zone(env.str("TIME_ZONE", "UTC")),
+            email_url=_email_url(env.str("EMAIL_URL", "")),
+            email_from=_sender(
+                env.str("EMAIL_FROM", "") or f"restante@{_mail_host(env.str('MAIL_HOST', 'localhost'))}"
+            ),
             debug=env.bool("DEBUG", False),
         )
     except (PathError, ConfigError) as err:
@@ -154,6 +162,22 @@ def _panel_url(value: str) -> str:
 def _redis_url(value: str) -> str:
     if value and not value.startswith(("redis://", "rediss://", "unix://")):
         raise EnvironmentProblem("REDIS_URL must begin with redis://, rediss:// or unix://.")
+    return value
+
+
+def _email_url(value: str) -> str:
+    """Mail is sent through a server, into files for a try-out, or nowhere: into the log."""
+    schemes = ("smtp://", "smtp+tls://", "smtp+ssl://", "consolemail://", "filemail://")
+    if value and not value.startswith(schemes):
+        raise EnvironmentProblem(
+            "EMAIL_URL must be smtp://, smtp+tls:// or smtp+ssl:// followed by user:password@host:port."
+        )
+    return value
+
+
+def _sender(value: str) -> str:
+    if not re.fullmatch(r"(?:[^<>@\x00-\x1f]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)", value):
+        raise EnvironmentProblem(f"EMAIL_FROM is {value!r}: write it as Name <name@example.com>.")
     return value
 
 

@@ -55,12 +55,17 @@ INSTALLED_APPS = [
     "django.forms",  # its widgets' templates, so that ours can stand beside them
     "django_htmx",
     "csp",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "allauth.usersessions",
     "panel.core",
     "panel.accounts",
     "panel.addresses",
     "panel.service",
 ]
 MIDDLEWARE = [
+    "panel.core.middleware.behind_proxies",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -73,6 +78,11 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "panel.accounts.middleware.speak_their_language",
+    "panel.accounts.middleware.ask_to_wait",
+    "panel.accounts.middleware.note_session",
+    "panel.accounts.middleware.say_who_acts",
     "panel.accounts.middleware.require_own_password",
 ]
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
@@ -89,6 +99,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "panel.core.context_processors.product",
+                "panel.accounts.context_processors.standing",
             ],
             "builtins": [
                 "django.templatetags.i18n",
@@ -132,15 +143,35 @@ DATABASES = {"default": _database(ENVIRONMENT.database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
-LOGIN_URL = "sign_in"
+AUTHENTICATION_BACKENDS = ["panel.accounts.backends.People"]
+LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
-LOGOUT_REDIRECT_URL = "sign_in"
+LOGOUT_REDIRECT_URL = "account_login"
+# A mailed link works for an hour, once, and no more after a sign-in.
+PASSWORD_RESET_TIMEOUT = 3600
 PASSWORD_HASHERS = ["panel.accounts.hashers.Argon2id"]
 # NIST SP 800-63B: eight characters at least, and none of those that everybody tries.
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 8}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+
+# Signing in is django-allauth's. Nobody signs up, and an e-mail is changed by the host alone.
+ACCOUNT_ADAPTER = "panel.accounts.adapters.AccountAdapter"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_PASSWORD_RESET_TOKEN_GENERATOR = "django.contrib.auth.tokens.PasswordResetTokenGenerator"  # noqa: S105
+# allauth counts in the cache, which may be away: without Redis each of its limits would wait a second and refuse
+# everybody. Ours (panel.accounts.limits) count in the database, before any hash is computed.
+ACCOUNT_RATE_LIMITS = MFA_RATE_LIMITS = False
+MFA_ADAPTER = "panel.accounts.adapters.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # e-mails are given by the host, so there is nothing to verify
+# A telephone's clock may be half a minute off.
+MFA_TOTP_TOLERANCE = 1
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("fr", _("French"))]
@@ -156,6 +187,24 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
+
+
+def _email(url: str) -> dict[str, Any]:
+    """Return Django's description of how mail is sent. Empty: printed, which in production is the log."""
+    try:
+        return dict(environ.Env.email_url_config(url or "consolemail://"))
+    except (ValueError, KeyError) as err:
+        raise EnvironmentProblem("EMAIL_URL is not one: write smtp+tls://user:password@host:587.") from err
+
+
+_mail = _email(ENVIRONMENT.email_url)
+EMAIL_BACKEND = _mail["EMAIL_BACKEND"]
+EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"] or "localhost", _mail["EMAIL_PORT"] or 25
+EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"] or "", _mail["EMAIL_HOST_PASSWORD"] or ""
+EMAIL_USE_TLS, EMAIL_USE_SSL = _mail.get("EMAIL_USE_TLS", False), _mail.get("EMAIL_USE_SSL", False)
+EMAIL_FILE_PATH = f"/{_mail['EMAIL_FILE_PATH'].lstrip('/')}" if _mail["EMAIL_FILE_PATH"] else None
+EMAIL_TIMEOUT = 30  # seconds
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = ENVIRONMENT.email_from
 
 REDIS_URL = ENVIRONMENT.redis_url or f"unix://{DATA_DIR.redis_socket}"
 CACHES = {
@@ -214,6 +263,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=4, minute=23),
         "options": {"expires": 3600},
     },
+    "forget old sign-ins": {
+        "task": "panel.accounts.tasks.forget_old_sign_ins",
+        "schedule": crontab(minute=41),
+        "options": {"expires": 1800},
+    },
     "forget old jobs": {
         "task": "panel.core.tasks.forget_old_jobs",
         "schedule": crontab(hour=5, minute=7),
@@ -227,17 +281,18 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "filters": {
         "no trace of bad requests": {"()": "panel.core.logs.NoTraceOfBadRequests"},
-        # The health check says 503 as long as a part is down: that part's own log says why.
-        "not_503": {
+        # The health check says 503 as long as a part is down: that part's own log says why. And who is refused by
+        # a limit (429) is in the audit trail: somebody who guesses must not fill the log.
+        "told_elsewhere": {
             "()": "django.utils.log.CallbackFilter",
-            "callback": lambda record: getattr(record, "status_code", None) != 503,
+            "callback": lambda record: getattr(record, "status_code", None) not in (429, 503),
         },
     },
     "handlers": {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["not_503", "no trace of bad requests"],
+            "filters": ["told_elsewhere", "no trace of bad requests"],
         }
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},
@@ -246,7 +301,8 @@ LOGGING = {
 }
 
 # What Restante promises.
-PRODUCT_NAME = "Restante"
+PRODUCT_NAME = MFA_TOTP_ISSUER = "Restante"
 DELETION_WINDOW = timedelta(days=14)
+INVITATION_LIFE = timedelta(days=7)
 DEFAULT_QUOTA_BYTES = 5 * 1024**3
 JOBS_KEPT = timedelta(days=90)

@@ -5,7 +5,9 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("panel.service.urls")),
     path("", include("panel.accounts.urls")),
+    path("", include("panel.accounts.people_urls")),
     path("", include("panel.addresses.urls")),
+    path("", include("panel.addresses.customer_urls")),
     path("", include("panel.core.urls")),
 ]
 

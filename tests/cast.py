@@ -1,4 +1,4 @@
-"""Who appears in the panel's tests: the host's admin, a customer's owner, and a stranger of another customer."""
+"""Who appears in the panel's tests: the host's admin, a customer's people, and a stranger of another customer."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from django.conf import settings
 
 from mailbackend import maildir
+from panel.accounts.customers import create_customer
+from panel.accounts.members import add_member
 from panel.accounts.models import Customer, User
-from panel.accounts.services import create_admin, create_customer
+from panel.accounts.services import create_admin, create_person
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.services import create_domain, create_mailbox
 from panel.core.models import Installation
@@ -23,6 +25,8 @@ class Cast:
 
     admin: User
     owner: User
+    manager: User
+    reader: User
     stranger: User
     customer: Customer
     other_customer: Customer
@@ -36,10 +40,17 @@ def make_cast() -> Cast:
     admin = create_admin(email="admin@host.test", password=PASSWORD)
     customer = create_customer(name="Martin SA", owner_email="owner@martin.test", owner_password=PASSWORD)
     other = create_customer(name="Other", owner_email="stranger@other.test", owner_password=PASSWORD)
+    manager, reader = (
+        create_person(email=f"{role}@martin.test", password=PASSWORD) for role in ("manager", "reader")
+    )
+    add_member(customer=customer, person=manager, role="manager")
+    add_member(customer=customer, person=reader, role="reader")
     domain = create_domain(name=f"d{secrets.token_hex(4)}.test", customer=customer)
     return Cast(
         admin=admin,
-        owner=customer.members.get(),
+        owner=customer.members.get(memberships__role="owner"),
+        manager=manager,
+        reader=reader,
         stranger=other.members.get(),
         customer=customer,
         other_customer=other,

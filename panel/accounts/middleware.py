@@ -1,14 +1,109 @@
-"""Nobody goes on with a password that was given to them."""
+"""Who asks: answered in their language, recorded with what they change, and asked to wait or to choose a password."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
+from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils import translation
 
-from panel.accounts.models import User
+from panel.accounts.limits import Busy, TooMany
+from panel.accounts.models import Customer, User
+from panel.core.audit import Actor, acting
+
+#: Where a session keeps the customer that an administrator acts for.
+ACTING_FOR = "acting_for"
+#: Where a session keeps when its list was last told that it is used, and how often that is. Seconds.
+_SEEN, _SEEN_EVERY = "seen", 300
+
+
+def speak_their_language(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Answer in the language that a person chose, whatever their browser asks for."""
+    known = dict(settings.LANGUAGES)
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        user = request.user
+        if isinstance(user, User) and user.language in known:
+            translation.activate(user.language)
+            request.LANGUAGE_CODE = user.language
+        return get_response(request)
+
+    return middleware
+
+
+class ask_to_wait:
+    """Answer 429 or 503 with a page that says when to try again, where a limit was reached."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass the request on; exceptions arrive below."""
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """Turn a limit into its page."""
+        if isinstance(exception, TooMany):
+            context = {"minutes": -(-exception.seconds // 60)}
+            status, seconds = 429, exception.seconds
+        elif isinstance(exception, Busy):
+            context, status, seconds = {}, 503, 2
+        else:
+            return None
+        answer = render(request, "429.html", context, status=status)
+        answer["Retry-After"] = str(seconds)
+        return answer
+
+
+def note_session(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Note from where and when a session is used: every few minutes, for each note is a write."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        if request.user.is_authenticated and time.time() - request.session.get(_SEEN, 0) > _SEEN_EVERY:
+            UserSession.objects.create_from_request(request)
+            request.session[_SEEN] = int(time.time())
+        return get_response(request)
+
+    return middleware
+
+
+def say_who_acts(
+    get_response: Callable[[HttpRequest], HttpResponse],
+) -> Callable[[HttpRequest], HttpResponse]:
+    """Say who asks and from where, for the audit trail, and for which customer an administrator acts."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        user = request.user
+        remote_ip = request.META.get("REMOTE_ADDR", "")
+        if not isinstance(user, User):
+            actor = Actor(kind="person", remote_ip=remote_ip)
+        else:
+            user.acting_for = _customer_acted_for(request, user)
+            actor = Actor(
+                kind="person",
+                id=user.pk,
+                label=str(user),
+                remote_ip=remote_ip,
+                on_behalf_of=str(user.acting_for or ""),
+            )
+        with acting(actor):
+            return get_response(request)
+
+    return middleware
+
+
+def _customer_acted_for(request: HttpRequest, user: User) -> Customer | None:
+    pk = request.session.get(ACTING_FOR) if user.is_admin else None
+    return Customer.objects.filter(pk=pk).first() if pk else None
 
 
 def require_own_password(
@@ -18,7 +113,7 @@ def require_own_password(
 
     def middleware(request: HttpRequest) -> HttpResponse:
         user = request.user
-        allowed = {reverse("change_password"), reverse("sign_out")}
+        allowed = {reverse("change_password"), reverse("account_logout")}
         if isinstance(user, User) and user.must_change_password and request.path not in allowed:
             return redirect("change_password")
         return get_response(request)

@@ -22,13 +22,24 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser):
-    """A person who signs in to the panel by e-mail and password.
+    """Who signs in to the panel.
 
-    An administrator belongs to the host and sees everything; anybody else sees what their customers have.
+    A person does by e-mail and password: an administrator belongs to the host and sees everything; anybody else
+    sees what their customers have. The owner of a mailbox does by its address and its password, which the mailbox
+    has and this row has not; they see that mailbox alone, and have no e-mail here: it would be the one they lost.
     """
 
-    email = models.EmailField(_("e-mail"), max_length=254, unique=True)
-    name = models.CharField(_("name"), max_length=100, blank=True)
+    class Kind(models.TextChoices):
+        """How they sign in."""
+
+        PERSON = "person", _("Person")
+        MAILBOX = "mailbox", _("Mailbox owner")
+
+    kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.PERSON)
+    # NULL and not '', because it is unique: there are many owners of mailboxes.
+    email = models.EmailField(_("e-mail"), max_length=254, unique=True, null=True)  # noqa: DJ001
+    name = models.CharField(_("name"), max_length=254, blank=True)
+    language = models.CharField(_("language"), max_length=5, blank=True)
     is_admin = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
     must_change_password = models.BooleanField(default=False)
@@ -39,17 +50,55 @@ class User(AbstractBaseUser):
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
 
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(kind="person", email__isnull=False)
+                | models.Q(kind="mailbox", email__isnull=True, is_admin=False),
+                name="person_or_mailbox",
+            ),
+        ]
+
+    #: The customer that an administrator acts for at the moment: then they see and may do what its owner may.
+    #: Set for one request by the middleware, never stored here.
+    acting_for: Customer | None = None
+
     def __str__(self) -> str:
-        return self.email
+        return self.email or self.name
+
+    @property
+    def is_mailbox(self) -> bool:
+        """Whether this is the owner of a mailbox, and nothing else."""
+        return self.kind == self.Kind.MAILBOX
+
+    @property
+    def sign_in_name(self) -> str:
+        """What they type above their password."""
+        return self.email or self.name
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether everything of the host is theirs to see: an administrator who acts for nobody."""
+        return self.is_admin and self.acting_for is None
 
 
 class Customer(models.Model):
     """Who pays: has domains, people, and limits. No limit is NULL."""
 
+    class State(models.TextChoices):
+        """Where a customer stands."""
+
+        ACTIVE = "active", _("Active")
+        SUSPENDED = "suspended", _("Suspended")
+
     name = models.CharField(_("name"), max_length=100, unique=True)
+    max_domains = models.PositiveIntegerField(null=True, blank=True)
     max_mailboxes = models.PositiveIntegerField(null=True, blank=True)
     max_storage_bytes = models.BigIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    suspended_at = models.DateTimeField(null=True)
+    suspended_reason = models.CharField(max_length=200, blank=True)
+    version = models.PositiveIntegerField(default=1)
     members = models.ManyToManyField(User, through="Membership", related_name="customers")
 
     class Meta:
@@ -58,14 +107,29 @@ class Customer(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return self.State.SUSPENDED if self.suspended_at else self.State.ACTIVE
+
+    @property
+    def state_label(self) -> str:
+        """Its state in a word."""
+        return str(self.state.label)
+
 
 class Membership(models.Model):
     """A person's part in a customer."""
 
     class Role(models.TextChoices):
-        """What a member may do."""
+        """What a member may do: each may what the next may, and more."""
 
+        #: People and limits are theirs to see, members theirs to invite and to remove.
         OWNER = "owner", _("Owner")
+        #: Creates and changes domains and mailboxes.
+        MANAGER = "manager", _("Manager")
+        #: Sees all and changes nothing.
+        READER = "reader", _("Read-only")
 
     customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="memberships")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
@@ -76,3 +140,34 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.customer}"
+
+
+class Invitation(models.Model):
+    """An offer to become a member, by a mailed link that works once and not for ever. Only its hash is kept."""
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="invitations")
+    email = models.EmailField(_("e-mail"), max_length=254)
+    role = models.CharField(max_length=10, choices=Membership.Role.choices)
+    token_hash = models.CharField(max_length=64, unique=True)
+    invited_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return self.email
+
+
+class Attempts(models.Model):
+    """How often something was tried within a window of time: one row for each key of panel.accounts.limits."""
+
+    key = models.CharField(max_length=100, unique=True)
+    count = models.PositiveIntegerField()
+    # Seconds since 1970: compared in one statement that is the same on both databases.
+    ends_at = models.BigIntegerField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.key}: {self.count}"

@@ -2,8 +2,71 @@
 
 from __future__ import annotations
 
-from panel.accounts.models import Customer, User
+from django.db.models import QuerySet
+
+from panel.accounts.models import Customer, Membership, User
 from panel.core.errors import Problem
+
+_READ = tuple(Membership.Role)
+_MANAGE = (Membership.Role.OWNER, Membership.Role.MANAGER)
+_OWN = (Membership.Role.OWNER,)
+
+
+def may_sign_in(person: User) -> bool:
+    """Say whether a person may be in the panel: switched on, and not a member of suspended customers alone."""
+    if not person.is_active:
+        return False
+    if person.is_admin or person.is_mailbox:
+        return True
+    suspended = [at is not None for at in person.memberships.values_list("customer__suspended_at", flat=True)]
+    return not suspended or not all(suspended)
+
+
+def customers_read_by(person: User) -> QuerySet[Customer]:
+    """Return the customers whose domains and mailboxes a person may see."""
+    return _customers(person, _READ)
+
+
+def customers_managed_by(person: User) -> QuerySet[Customer]:
+    """Return the customers whose domains and mailboxes a person may change."""
+    return _customers(person, _MANAGE)
+
+
+def customers_owned_by(person: User) -> QuerySet[Customer]:
+    """Return the customers whose people a person may invite and remove."""
+    return _customers(person, _OWN)
+
+
+def may_manage(person: User, customer: Customer) -> bool:
+    """Say whether a person may change a customer's domains and mailboxes."""
+    return customers_managed_by(person).filter(pk=customer.pk).exists()
+
+
+def may_change_some(person: User) -> bool:
+    """Say whether there is any customer whose domains and mailboxes a person may change."""
+    return person.sees_all or customers_managed_by(person).exists()
+
+
+def suspended_customers_of(person: User) -> QuerySet[Customer]:
+    """Return the suspended customers that a person belongs to: they see nothing of these, and are told why."""
+    if person.is_admin:
+        return Customer.objects.none()
+    return Customer.objects.filter(memberships__user=person, suspended_at__isnull=False)
+
+
+def may_own(person: User, customer: Customer) -> bool:
+    """Say whether a person may invite and remove a customer's people."""
+    return customers_owned_by(person).filter(pk=customer.pk).exists()
+
+
+def _customers(person: User, roles: tuple[Membership.Role, ...]) -> QuerySet[Customer]:
+    """A suspended customer is there for the host alone; whoever acts for one has its owner's rights."""
+    if person.sees_all:
+        return Customer.objects.all()
+    if person.acting_for:
+        return Customer.objects.filter(pk=person.acting_for.pk)
+    memberships = Membership.objects.filter(user=person, role__in=roles)
+    return Customer.objects.filter(pk__in=memberships.values("customer"), suspended_at=None)
 
 
 def get_customer(name: str) -> Customer:

@@ -1,4 +1,4 @@
-"""Writes: people and customers."""
+"""Writes: people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from django.core.validators import validate_email
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
-from panel.accounts.models import Customer, Membership, User
+from panel.accounts.limits import hashing
+from panel.accounts.models import User
+from panel.core import audit
 from panel.core.errors import Problem
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -30,56 +32,46 @@ def create_admin(*, email: str, password: str, must_change_password: bool = Fals
         Problem: if the e-mail is none or is taken, or the password is too easy.
     """
     with transaction.atomic():
-        return _create_user(
+        admin = _create_user(
             email=email, password=password, is_admin=True, must_change_password=must_change_password
         )
+        audit.record("admin.created", target=admin)
+        return admin
 
 
-def create_customer(
-    *,
-    name: str,
-    owner_email: str,
-    owner_password: str,
-    max_mailboxes: int | None = None,
-    max_storage_bytes: int | None = None,
-) -> Customer:
-    """Create a customer and its owner; a person who exists already becomes the owner and keeps their password.
+def create_person(*, email: str, password: str, name: str = "") -> User:
+    """Create a person who belongs to no customer yet.
 
     Args:
-        name: unique, whatever its letter case.
-        owner_email: who owns it.
-        owner_password: for a new person.
-        max_mailboxes: how many it may have, or None for any number.
-        max_storage_bytes: the sum of its mailboxes' quotas, or None for no limit.
+        email: signs in with it.
+        password: as typed.
+        name: what to call them.
 
     Raises:
-        Problem: if a value cannot be used, or the name is taken.
+        Problem: if the e-mail is none or is taken, or the password is too easy.
     """
-    name = clean_name(name, _("The customer's name"))
-    if max_mailboxes is not None and not 0 <= max_mailboxes <= 10_000_000:
-        raise Problem(_("The number of mailboxes must be between 0 and 10,000,000."), "max_mailboxes")
-    with transaction.atomic():
-        if Customer.objects.filter(name__iexact=name).exists():
-            raise Problem(_("There is a customer named “%(name)s” already.") % {"name": name}, "name")
-        owner = User.objects.filter(email=_clean_email(owner_email)).first()
-        owner = owner or _create_user(email=owner_email, password=owner_password)
-        customer = Customer.objects.create(
-            name=name, max_mailboxes=max_mailboxes, max_storage_bytes=max_storage_bytes
-        )
-        Membership.objects.create(customer=customer, user=owner, role=Membership.Role.OWNER)
-    return customer
+    return _create_user(email=email, password=password, name=name)
 
 
-def set_password(*, user: User, password: str) -> None:
-    """Give a person a new password, which they chose themselves.
+def set_password(*, user: User, password: str, action: str = "sign_in.password_changed") -> None:
+    """Give a person a new password, which they chose themselves. Their sessions end.
+
+    Args:
+        user: whose.
+        password: as typed.
+        action: what the audit trail says of it.
 
     Raises:
         Problem: if it is too easy.
+        Busy: if too many passwords are being hashed.
     """
     _check_password(password, user)
-    user.set_password(password)
+    with hashing.turn():
+        user.set_password(password)
     user.must_change_password = False
-    user.save(update_fields=["password", "must_change_password"])
+    with transaction.atomic():
+        user.save(update_fields=["password", "must_change_password"])
+        audit.record(action, target=user)
 
 
 def clean_name(text: str, what: str, *, longest: int = NAME_MAX) -> str:
@@ -107,23 +99,12 @@ def check_line(text: str, what: str, *, longest: int) -> str:
     return text
 
 
-def _create_user(
-    *, email: str, password: str, is_admin: bool = False, must_change_password: bool = False
-) -> User:
-    user = User(email=_clean_email(email), is_admin=is_admin, must_change_password=must_change_password)
-    _check_password(password, user)
-    user.set_password(password)
-    try:
-        with transaction.atomic():
-            user.save(force_insert=True)
-    except IntegrityError as err:
-        raise Problem(
-            _("There is somebody with the e-mail %(email)s already.") % {"email": user.email}, "email"
-        ) from err
-    return user
+def clean_email(email: str) -> str:
+    """Return an e-mail as it is stored: in small letters, without space around it.
 
-
-def _clean_email(email: str) -> str:
+    Raises:
+        Problem: if it is none.
+    """
     email = email.strip().lower()
     try:
         validate_email(email)
@@ -132,6 +113,30 @@ def _clean_email(email: str) -> str:
             _("This is not an e-mail address: %(email)s") % {"email": repr(email[:80])}, "email"
         ) from err
     return email
+
+
+def _create_user(
+    *,
+    email: str,
+    password: str,
+    name: str = "",
+    is_admin: bool = False,
+    must_change_password: bool = False,
+) -> User:
+    user = User(
+        email=clean_email(email), name=name, is_admin=is_admin, must_change_password=must_change_password
+    )
+    _check_password(password, user)
+    with hashing.turn():
+        user.set_password(password)
+    try:
+        with transaction.atomic():
+            user.save(force_insert=True)
+    except IntegrityError as err:
+        raise Problem(
+            _("There is somebody with the e-mail %(email)s already.") % {"email": user.email}, "email"
+        ) from err
+    return user
 
 
 def _check_password(password: str, user: User) -> None:

@@ -16,7 +16,8 @@ class AddressesConfig(AppConfig):
     name = "panel.addresses"
 
     def ready(self) -> None:
-        """Watch migrations, and register the part's jobs in every process: each may start one."""
+        """Watch migrations, and register the part's jobs and actions in every process: each may need one."""
+        import panel.addresses.actions
         import panel.addresses.tasks  # noqa: F401  (importing it registers them)
 
         pre_migrate.connect(_before_migration, sender=self)
@@ -33,7 +34,7 @@ def _before_migration(plan: Sequence[Any] = (), **_: Any) -> None:
 def _after_migration(plan: Sequence[Any] = (), **_: Any) -> None:
     from panel.addresses.views_for_dovecot import create_views, missing_views
 
-    if (plan or missing_views()) and _tables_exist():
+    if (plan or missing_views()) and _tables_exist() and _customers_can_be_suspended():
         create_views()
     if plan and _tables_exist("addresses_purgedmailbox"):
         _never_give_ids_again()
@@ -53,6 +54,17 @@ def _never_give_ids_again() -> None:
         cursor.execute("UPDATE sqlite_sequence SET seq = max(seq, %s) WHERE name = %s", [largest, table])
         if not cursor.rowcount:
             cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (%s, %s)", [table, largest])
+
+
+def _customers_can_be_suspended() -> bool:
+    """Whether the customers' table has what the views ask it for: a migration back to its beginning has not."""
+    from django.db import connection
+
+    from panel.accounts.models import Customer
+
+    with connection.cursor() as cursor:
+        columns = connection.introspection.get_table_description(cursor, Customer._meta.db_table)
+    return any(column.name == "suspended_at" for column in columns)
 
 
 def _tables_exist(*more: str) -> bool:

@@ -20,7 +20,7 @@ from panel.addresses import services
 from panel.addresses.limits import check_limits, sum_of_quotas
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.welcome import welcome_message
-from panel.core import mail
+from panel.core import audit, mail
 from panel.core.errors import Problem
 from panel.core.jobs import cancel_job, start_job
 from panel.core.models import Job
@@ -202,6 +202,10 @@ def _save(domain: Domain, rows: Sequence[Mailbox]) -> Job | None:
         for row in rows:
             row.home = str(home_path(Address(row.local_part, domain.name), row.pk))
         Mailbox.objects.bulk_update(rows, ["home"], batch_size=BATCH)
+        audit.record_all(
+            "mailbox.created",
+            [(row, domain.customer_id, services.told_of_new(row)) for row in rows],
+        )
         delay = services.COMPLETE_AFTER + services.COMPLETE_AFTER_EACH * len(rows)
         return start_job("complete_creation", delay=delay, domain_id=domain.pk)
 

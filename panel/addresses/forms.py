@@ -11,10 +11,12 @@ from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
 
 from panel.accounts.models import Customer, User
+from panel.accounts.selectors import customers_managed_by
 from panel.addresses import selectors, services
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.strength import strength
 from panel.core.errors import Problem
+from panel.core.forms import VersionedForm
 from panel.core.sizes import format_size, parse_size
 
 UNLIMITED, OTHER = "none", "other"
@@ -77,16 +79,6 @@ class QuotaWidget(forms.MultiWidget):
         return [OTHER, format_size(value).replace("\N{NO-BREAK SPACE}", " ")]
 
 
-class VersionedForm(forms.Form):
-    """A form that knows which state of the row it was shown for."""
-
-    version = forms.IntegerField(widget=forms.HiddenInput, required=False)
-
-    def add_problem(self, problem: Problem) -> None:
-        """Show what a service refused, at the field that it is about."""
-        self.add_error(problem.field if problem.field in self.fields else None, str(problem))
-
-
 class DomainForm(VersionedForm):
     """A domain, its customer, and what its mailboxes start with."""
 
@@ -115,7 +107,7 @@ class DomainForm(VersionedForm):
         super().__init__(*args, **kwargs)
         customer = self.fields["customer"]
         assert isinstance(customer, forms.ModelChoiceField)
-        customer.queryset = selectors.customers_for(person)
+        customer.queryset = customers_managed_by(person)
         if domain is not None:
             del self.fields["name"]
 
@@ -179,7 +171,7 @@ class CreateMailboxForm(VersionedForm):
         super().__init__(*args, **kwargs)
         domains = self.fields["domain"]
         assert isinstance(domains, forms.ModelChoiceField)
-        domains.queryset = selectors.domains_in_state(selectors.domains_for(person), "")
+        domains.queryset = selectors.domains_in_state(selectors.domains_managed_by(person), "")
         domains.label_from_instance = _domain_label  # type: ignore[assignment]  # as Django documents
 
     def clean(self) -> dict[str, Any]:
@@ -231,37 +223,3 @@ class MailboxPasswordForm(VersionedForm):
         password: str = self.cleaned_data["password"]
         _check_strength(password, self.mailbox.local_part, self.mailbox.display_name)
         return password
-
-
-class ReasonForm(VersionedForm):
-    """Why something is suspended."""
-
-    reason = forms.CharField(
-        label=_("Reason"),
-        max_length=services.REASON_MAX,
-        required=False,
-        help_text=_("For you and your colleagues, such as: invoice 1234 unpaid."),
-    )
-
-
-class ConfirmForm(VersionedForm):
-    """Type the name of what will be lost."""
-
-    confirm = forms.CharField(
-        max_length=254,
-        widget=forms.TextInput(
-            attrs={"autocapitalize": "none", "autocomplete": "off", "spellcheck": "false"}
-        ),
-    )
-
-    def __init__(self, *args: Any, expected: tuple[str, ...], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.expected = expected
-        self.fields["confirm"].label = _g("Type %(name)s to confirm") % {"name": expected[0]}
-
-    def clean_confirm(self) -> str:
-        """Check that it is the name, in any letter case."""
-        typed: str = self.cleaned_data["confirm"].strip().lower()
-        if typed not in {name.lower() for name in self.expected}:
-            raise forms.ValidationError(_g("This is not %(name)s.") % {"name": self.expected[0]})
-        return typed

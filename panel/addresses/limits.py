@@ -1,4 +1,4 @@
-"""What a customer may have: numbers of mailboxes, and the storage that is given to them."""
+"""What a customer may have: numbers of domains and mailboxes, and the storage that is given to them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.models import Count, Sum
 from django.utils.translation import gettext as _
 
 from panel.accounts.models import Customer
-from panel.addresses.models import Mailbox
+from panel.addresses.models import Domain, Mailbox
 from panel.core.errors import Problem
 from panel.core.sizes import LARGEST
 
@@ -17,6 +17,7 @@ from panel.core.sizes import LARGEST
 def check_limits(
     customer: Customer,
     *,
+    more_domains: int = 0,
     more: models.QuerySet[Mailbox] | None = None,
     more_mailboxes: int = 0,
     more_bytes: int | None = 0,
@@ -25,6 +26,7 @@ def check_limits(
 
     Args:
         customer: whose.
+        more_domains: how many domains are to be added.
         more: the mailboxes that are to be added; instead of these two:
         more_mailboxes: how many.
         more_bytes: their quotas in all, or None if one has no limit.
@@ -36,7 +38,9 @@ def check_limits(
         more_mailboxes = more.count()
         unlimited = more.filter(quota_bytes=None).exists()
         more_bytes = None if unlimited else more.aggregate(total=Sum("quota_bytes"))["total"] or 0
-    customer = Customer.objects.select_for_update().get(pk=customer.pk)
+    customer = _locked(customer)
+    if more_domains:
+        _check_domains(customer, more_domains)
     number, given = _given(customer, None)
     if customer.max_mailboxes is not None and number + more_mailboxes > customer.max_mailboxes:
         raise Problem(
@@ -58,7 +62,7 @@ def check_storage(customer: Customer, more_bytes: int | None, *, instead_of: Mai
     Raises:
         Problem: if there is no room.
     """
-    customer = Customer.objects.select_for_update().get(pk=customer.pk)
+    customer = _locked(customer)
     _check_storage(customer, _given(customer, instead_of)[1], more_bytes)
 
 
@@ -87,6 +91,25 @@ def check_quota(quota_bytes: int | None, field: str) -> None:
     """
     if quota_bytes is not None and not 0 < quota_bytes <= LARGEST:
         raise Problem(_("The quota must be more than zero and at most 1024 TB."), field)
+
+
+def _locked(customer: Customer) -> Customer:
+    """Return a customer as it is now, its row locked until the transaction ends."""
+    found = Customer.objects.select_for_update().filter(pk=customer.pk).first()
+    if found is None:
+        raise Problem(_("%(customer)s was deleted meanwhile.") % {"customer": customer}, "customer")
+    return found
+
+
+def _check_domains(customer: Customer, more: int) -> None:
+    if customer.max_domains is None:
+        return
+    living = Domain.objects.filter(customer=customer, deleted_at=None).count()
+    if living + more > customer.max_domains:
+        raise Problem(
+            _("%(customer)s may have %(limit)s domains and has no room for more.")
+            % {"customer": customer, "limit": customer.max_domains}
+        )
 
 
 def _check_storage(customer: Customer, given: int, more_bytes: int | None) -> None:

@@ -49,10 +49,15 @@ class Domain(models.Model):
 
     @property
     def state(self) -> State:
-        """Where it stands."""
+        """Where it stands. A suspended customer suspends its domains."""
         if self.deleted_at:
             return self.State.DELETED
-        return self.State.SUSPENDED if self.suspended_at else self.State.ACTIVE
+        return self.State.SUSPENDED if self.is_suspended else self.State.ACTIVE
+
+    @property
+    def is_suspended(self) -> bool:
+        """Whether nobody on it can sign in: it is suspended itself, or its customer."""
+        return bool(self.suspended_at or self.customer.suspended_at)
 
     @property
     def state_label(self) -> str:
@@ -130,12 +135,12 @@ class Mailbox(models.Model):
 
     @property
     def state(self) -> State:
-        """Where it stands. A suspended domain suspends its mailboxes, a deleted one deletes them."""
+        """Where it stands. A suspended domain or customer suspends its mailboxes, a deleted domain deletes them."""
         if self.deleted_at or self.domain.deleted_at:
             return self.State.DELETED
         if not self.provisioned_at:
             return self.State.CREATING
-        return self.State.SUSPENDED if self.suspended_at or self.domain.suspended_at else self.State.ACTIVE
+        return self.State.SUSPENDED if self.suspended_at or self.domain.is_suspended else self.State.ACTIVE
 
     @property
     def state_label(self) -> str:

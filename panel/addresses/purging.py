@@ -22,7 +22,7 @@ from mailbackend.dovecot.doveadm import DoveadmError
 from panel.addresses import sessions
 from panel.addresses.models import Domain, Mailbox, PurgedMailbox
 from panel.addresses.report import Failure, Report
-from panel.core import jobs, mail
+from panel.core import audit, jobs, mail
 
 #: Mailboxes that are purged together.
 PAGE = 200
@@ -72,8 +72,7 @@ def purge(*, now: datetime, dry_run: bool = False) -> Report:
         return report
     if report.mailboxes:
         jobs.start_job("retire_late_homes", delay=LOOK_LATER_AFTER)
-    empty = Domain.objects.filter(purging_at__isnull=False, mailboxes=None)
-    Domain.objects.filter(pk__in=list(empty.values_list("pk", flat=True))).delete()
+    _forget_empty_domains()
     erase_retired(report)
     return report
 
@@ -281,6 +280,14 @@ def _put_off(mailbox: Mailbox, problem: str, report: Report) -> None:
     )
 
 
+def _forget_empty_domains() -> None:
+    empty = Domain.objects.filter(purging_at__isnull=False, mailboxes=None).values_list("pk", flat=True)
+    with transaction.atomic():
+        rows = list(Domain.objects.select_for_update().filter(pk__in=list(empty)))
+        audit.record_all("domain.purged", [(domain, domain.customer_id, {}) for domain in rows])
+        Domain.objects.filter(pk__in=[domain.pk for domain in rows]).delete()
+
+
 def _forget(gone: Sequence[Mailbox]) -> None:
     """Delete the rows, and keep that their homes were theirs."""
     now = timezone.now()
@@ -294,4 +301,7 @@ def _forget(gone: Sequence[Mailbox]) -> None:
             ],
             ignore_conflicts=True,
         )
-        Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in gone], purging_at__isnull=False).delete()
+        rows = Mailbox.objects.select_for_update(of=("self",)).select_related("domain")
+        there = list(rows.filter(pk__in=[mailbox.pk for mailbox in gone], purging_at__isnull=False))
+        audit.record_all("mailbox.purged", [(mailbox, mailbox.domain.customer_id, {}) for mailbox in there])
+        Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in there]).delete()

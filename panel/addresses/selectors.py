@@ -5,14 +5,10 @@ from __future__ import annotations
 from django.db.models import Count, Q, QuerySet
 
 from mailbackend.addresses import AddressError, normalise_domain, parse_address
-from panel.accounts.models import Customer, User
+from panel.accounts.models import User
+from panel.accounts.selectors import customers_managed_by, customers_read_by
 from panel.addresses.models import Domain, Mailbox
 from panel.core.errors import Problem
-
-
-def customers_for(person: User) -> QuerySet[Customer]:
-    """Return the customers that a person may give domains to."""
-    return Customer.objects.all() if person.is_admin else Customer.objects.filter(memberships__user=person)
 
 
 def domains_for(person: User) -> QuerySet[Domain]:
@@ -20,19 +16,29 @@ def domains_for(person: User) -> QuerySet[Domain]:
     domains = Domain.objects.select_related("customer").annotate(
         mailbox_count=Count("mailboxes", filter=Q(mailboxes__deleted_at=None))
     )
-    return domains if person.is_admin else domains.filter(customer__in=customers_for(person))
+    return domains if person.sees_all else domains.filter(customer__in=customers_read_by(person))
+
+
+def domains_managed_by(person: User) -> QuerySet[Domain]:
+    """Return the domains whose mailboxes a person may change, deleted ones included."""
+    domains = Domain.objects.select_related("customer")
+    return domains if person.sees_all else domains.filter(customer__in=customers_managed_by(person))
 
 
 def mailboxes_for(person: User) -> QuerySet[Mailbox]:
     """Return the mailboxes that a person may see, deleted ones included."""
     mailboxes = Mailbox.objects.select_related("domain__customer")
-    return mailboxes if person.is_admin else mailboxes.filter(domain__customer__in=customers_for(person))
+    return mailboxes if person.sees_all else mailboxes.filter(domain__customer__in=customers_read_by(person))
 
 
 def in_state(mailboxes: QuerySet[Mailbox], state: str) -> QuerySet[Mailbox]:
     """Return the mailboxes in a state of Mailbox.State, or all that are not deleted for an empty one."""
     deleted = Q(deleted_at__isnull=False) | Q(domain__deleted_at__isnull=False)
-    suspended = Q(suspended_at__isnull=False) | Q(domain__suspended_at__isnull=False)
+    suspended = (
+        Q(suspended_at__isnull=False)
+        | Q(domain__suspended_at__isnull=False)
+        | Q(domain__customer__suspended_at__isnull=False)
+    )
     if state == Mailbox.State.DELETED:
         return mailboxes.filter(deleted)
     living = mailboxes.exclude(deleted)
@@ -50,10 +56,11 @@ def domains_in_state(domains: QuerySet[Domain], state: str) -> QuerySet[Domain]:
     if state == Domain.State.DELETED:
         return domains.filter(deleted_at__isnull=False)
     living = domains.filter(deleted_at=None)
+    suspended = Q(suspended_at__isnull=False) | Q(customer__suspended_at__isnull=False)
     if state == Domain.State.SUSPENDED:
-        return living.filter(suspended_at__isnull=False)
+        return living.filter(suspended)
     if state == Domain.State.ACTIVE:
-        return living.filter(suspended_at=None)
+        return living.exclude(suspended)
     return living
 
 

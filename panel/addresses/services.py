@@ -30,7 +30,7 @@ from panel.addresses.limits import check_limits, check_quota, check_storage, is_
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.sessions import end_sessions, end_sessions_of_domain
 from panel.addresses.welcome import welcome_message
-from panel.core import mail
+from panel.core import audit, mail
 from panel.core.errors import Conflict, Problem
 from panel.core.jobs import cancel_job, start_job
 from panel.core.models import Job
@@ -61,15 +61,23 @@ def create_domain(*, name: str, customer: Customer, default_quota_bytes: int | N
         default_quota_bytes: what new mailboxes start with, or None for the platform's default.
 
     Raises:
-        Problem: if it is no domain, or hosted here already.
+        Problem: if it is no domain, is hosted here already, or the customer has no room for it.
     """
     ascii_name = _checked(normalise_domain, name, "name")
     check_quota(default_quota_bytes, "default_quota")
     try:
         with transaction.atomic():
-            return Domain.objects.create(
+            check_limits(customer, more_domains=1)
+            domain = Domain.objects.create(
                 name=ascii_name, customer=customer, default_quota_bytes=default_quota_bytes
             )
+            audit.record(
+                "domain.created",
+                target=domain,
+                customer_id=customer.pk,
+                after={"default_quota_bytes": default_quota_bytes},
+            )
+            return domain
     except IntegrityError as err:
         raise _domain_taken(ascii_name) from err
 
@@ -85,9 +93,15 @@ def edit_domain(
     """
     check_quota(default_quota_bytes, "default_quota")
     with transaction.atomic():
-        if customer != locked(domain).customer:
-            check_limits(customer, more=domain.mailboxes.filter(deleted_at=None))
-        _update(domain, version, customer=customer, default_quota_bytes=default_quota_bytes)
+        had = locked(domain).customer
+        if customer != had:
+            check_limits(customer, more_domains=1, more=domain.mailboxes.filter(deleted_at=None))
+            # Told to each of the two, and to neither of the other.
+            audit.record("domain.left", target=domain, customer_id=had.pk)
+            audit.record("domain.joined", target=domain, customer_id=customer.pk)
+            _update(domain, version, "", customer=customer)
+            version = None
+        _update(domain, version, "domain.edited", default_quota_bytes=default_quota_bytes)
 
 
 def suspend_domain(*, domain: Domain, reason: str = "") -> None:
@@ -99,7 +113,8 @@ def suspend_domain(*, domain: Domain, reason: str = "") -> None:
     check_alive(domain)
     reason = check_line(reason.strip(), _("The reason"), longest=REASON_MAX)
     with transaction.atomic():
-        _update(domain, None, suspended_at=domain.suspended_at or timezone.now(), suspended_reason=reason)
+        since = domain.suspended_at or timezone.now()
+        _update(domain, None, "domain.suspended", suspended_at=since, suspended_reason=reason)
         end_sessions_of_domain(domain)
 
 
@@ -110,7 +125,7 @@ def resume_domain(*, domain: Domain) -> None:
         Problem: if it is deleted.
     """
     check_alive(domain)
-    _update(domain, None, suspended_at=None, suspended_reason="")
+    _update(domain, None, "domain.resumed", suspended_at=None, suspended_reason="")
 
 
 def delete_domain(*, domain: Domain) -> datetime:
@@ -122,7 +137,7 @@ def delete_domain(*, domain: Domain) -> datetime:
     check_alive(domain)
     now = timezone.now()
     with transaction.atomic():
-        _update(domain, None, deleted_at=now)
+        _update(domain, None, "domain.deleted", deleted_at=now)
         end_sessions_of_domain(domain)
     return now + settings.DELETION_WINDOW
 
@@ -137,10 +152,11 @@ def restore_domain(*, domain: Domain) -> None:
         return
     _check_restorable(domain)
     with transaction.atomic():
-        check_limits(domain.customer, more=domain.mailboxes.filter(deleted_at=None))
+        customer = locked(domain).customer
+        check_limits(customer, more_domains=1, more=domain.mailboxes.filter(deleted_at=None))
         try:
             with transaction.atomic():
-                _update(domain, None, alive=False, deleted_at=None)
+                _update(domain, None, "domain.restored", alive=False, deleted_at=None)
         except IntegrityError as err:
             domain.refresh_from_db()
             raise Problem(
@@ -221,7 +237,7 @@ def edit_mailbox(
     with transaction.atomic():
         if "quota_bytes" in changes and is_more(changes["quota_bytes"], mailbox.quota_bytes):
             check_storage(mailbox.domain.customer, changes["quota_bytes"], instead_of=mailbox)
-        _update(mailbox, version, **changes)
+        _update(mailbox, version, "mailbox.edited", **changes)
         if switched_off:
             end_sessions(mailbox)
 
@@ -236,7 +252,7 @@ def set_mailbox_password(*, mailbox: Mailbox, password: str) -> None:
     check_mailbox_password(password)
     hashed = hash_password(password)
     with transaction.atomic():
-        _update(mailbox, None, password=hashed)
+        _update(mailbox, None, "mailbox.password_set", password=hashed)
         end_sessions(mailbox)
 
 
@@ -249,10 +265,11 @@ def set_pop_policy(*, mailbox: Mailbox, policy: str) -> None:
     check_alive(mailbox)
     match = _POP_POLICY.match(policy)
     days = int(match[1]) if match else 0
+    action = "mailbox.pop_policy_set"
     if match and 1 <= days <= POP_KEEP_DAYS_MAX:
-        _update(mailbox, None, pop_deletes=Mailbox.PopDeletes.KEEP_DAYS, pop_keep_days=days)
+        _update(mailbox, None, action, pop_deletes=Mailbox.PopDeletes.KEEP_DAYS.value, pop_keep_days=days)
     elif policy in (Mailbox.PopDeletes.KEEP, Mailbox.PopDeletes.DELETE):
-        _update(mailbox, None, pop_deletes=policy)
+        _update(mailbox, None, action, pop_deletes=policy)
     else:
         raise Problem(
             _("Write keep:N with 1 to %(most)s days, keep, or delete.") % {"most": POP_KEEP_DAYS_MAX},
@@ -269,7 +286,8 @@ def suspend_mailbox(*, mailbox: Mailbox, reason: str = "") -> None:
     check_alive(mailbox)
     reason = check_line(reason.strip(), _("The reason"), longest=REASON_MAX)
     with transaction.atomic():
-        _update(mailbox, None, suspended_at=mailbox.suspended_at or timezone.now(), suspended_reason=reason)
+        since = mailbox.suspended_at or timezone.now()
+        _update(mailbox, None, "mailbox.suspended", suspended_at=since, suspended_reason=reason)
         end_sessions(mailbox)
 
 
@@ -280,7 +298,7 @@ def resume_mailbox(*, mailbox: Mailbox) -> None:
         Problem: if it is deleted.
     """
     check_alive(mailbox)
-    _update(mailbox, None, suspended_at=None, suspended_reason="")
+    _update(mailbox, None, "mailbox.resumed", suspended_at=None, suspended_reason="")
 
 
 def delete_mailbox(*, mailbox: Mailbox) -> datetime:
@@ -292,7 +310,7 @@ def delete_mailbox(*, mailbox: Mailbox) -> datetime:
     check_alive(mailbox)
     now = timezone.now()
     with transaction.atomic():
-        _update(mailbox, None, deleted_at=now)
+        _update(mailbox, None, "mailbox.deleted", deleted_at=now)
         end_sessions(mailbox)
     return now + settings.DELETION_WINDOW
 
@@ -312,7 +330,7 @@ def restore_mailbox(*, mailbox: Mailbox) -> None:
         check_limits(mailbox.domain.customer, more=Mailbox.objects.filter(pk=mailbox.pk))
         try:
             with transaction.atomic():
-                _update(mailbox, None, alive=False, deleted_at=None)
+                _update(mailbox, None, "mailbox.restored", alive=False, deleted_at=None)
         except IntegrityError as err:
             mailbox.refresh_from_db()
             raise Problem(
@@ -369,10 +387,12 @@ def undo_creation(mailboxes: Sequence[Mailbox]) -> None:
     for start in range(0, len(mailboxes), UNDONE_AT_A_TIME):
         ids = [mailbox.pk for mailbox in mailboxes[start : start + UNDONE_AT_A_TIME]]
         with transaction.atomic():
-            unborn = Mailbox.objects.select_for_update().filter(pk__in=ids, provisioned_at=None)
+            rows = Mailbox.objects.select_for_update(of=("self",)).select_related("domain")
+            unborn = rows.filter(pk__in=ids, provisioned_at=None)
             for mailbox in unborn:
                 maildir.undo_provision(settings.DATA_DIR.mail, mailbox.home_path, mailbox.home_token)
-            unborn.delete()
+                audit.record("mailbox.not_created", target=mailbox, customer_id=mailbox.domain.customer_id)
+            Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in unborn]).delete()
 
 
 def home_refused(address: str, err: OSError) -> Problem:
@@ -394,6 +414,9 @@ def _save_mailbox(mailbox: Mailbox) -> Job:
             mailbox.save(force_insert=True)
             mailbox.home = str(home_path(Address(mailbox.local_part, domain.name), mailbox.pk))
             mailbox.save(update_fields=["home"])
+            audit.record(
+                "mailbox.created", target=mailbox, customer_id=domain.customer_id, after=told_of_new(mailbox)
+            )
             return start_job("complete_creation", delay=COMPLETE_AFTER, domain_id=domain.pk)
     except IntegrityError as err:
         raise Problem(_("%(address)s exists already.") % {"address": mailbox.address}, "local_part") from err
@@ -407,9 +430,17 @@ def _make_home(mailbox: Mailbox) -> None:
     mailbox.save(update_fields=["provisioned_at"])
 
 
-def _update(row: Domain | Mailbox, version: int | None, *, alive: bool = True, **values: Any) -> None:
+def told_of_new(mailbox: Mailbox) -> dict[str, Any]:
+    """Return what the audit trail says of a new mailbox."""
+    return {"display_name": mailbox.display_name, "quota_bytes": mailbox.quota_bytes}
+
+
+def _update(
+    row: Domain | Mailbox, version: int | None, action: str, *, alive: bool = True, **values: Any
+) -> None:
     """Save only `values`, if the row is not deleted (or `alive` is false) and nobody changed it since `version`.
 
+    What was before is read under the row's lock and recorded as `action`, unless nothing changes or it is empty.
     A row whose purge has begun is never changed: whoever comes first, restoring or purging, wins.
     """
     rows: models.QuerySet[Any] = type(row)._default_manager.filter(pk=row.pk, purging_at=None)
@@ -417,13 +448,24 @@ def _update(row: Domain | Mailbox, version: int | None, *, alive: bool = True, *
         rows = rows.filter(deleted_at=None)
     if version is not None:
         rows = rows.filter(version=version)
-    if not rows.update(**values, version=F("version") + 1):
-        raise Conflict(
-            _(
-                "Somebody else changed this meanwhile. Look at it as it is now, then change it if you still want to."
+    with transaction.atomic():
+        old = rows.select_for_update().first()
+        if old is None:
+            raise Conflict(
+                _(
+                    "Somebody else changed this meanwhile. "
+                    "Look at it as it is now, then change it if you still want to."
+                )
             )
-        )
-    row.refresh_from_db()
+        rows.update(**values, version=F("version") + 1)
+        row.refresh_from_db()
+        before, after = audit.changed({name: getattr(old, name) for name in values}, values)
+        if action and after:
+            audit.record(action, target=row, customer_id=_customer_id(row), before=before, after=after)
+
+
+def _customer_id(row: Domain | Mailbox) -> int:
+    return row.customer_id if isinstance(row, Domain) else row.domain.customer_id
 
 
 def locked(domain: Domain) -> Domain:

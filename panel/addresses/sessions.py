@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from mailbackend.dovecot.doveadm import DoveadmError, NobodyListens
+from panel.accounts.models import Customer
 from panel.addresses.models import Domain, Mailbox
 from panel.core import mail
 from panel.core.jobs import start_job
@@ -17,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 #: A login in flight survives one kick: it is done again after these seconds.
 KICKS_AFTER = (1, 3, 10)
+#: A page that suspends a customer waits this long for its sessions to end; the job that follows ends the rest. Seconds.
+KICKED_AT_ONCE = 3.0
 
 
 def end_sessions(mailbox: Mailbox) -> None:
@@ -85,9 +90,42 @@ def kick_domain(domain_id: int, *, timeout: float = 10) -> int:
     Raises:
         DoveadmError: if the mail service runs and does not do it.
     """
-    addresses = set(Mailbox.objects.filter(domain_id=domain_id).values_list("address", flat=True))
-    in_use = sorted(online(timeout=timeout) & addresses)
+    return _kick_those_in_use(Mailbox.objects.filter(domain_id=domain_id), timeout)
+
+
+def end_sessions_of_customer(customer: Customer) -> None:
+    """End the open sessions of all a customer's mailboxes once this transaction commits, and again from a job."""
+    customer_id = customer.pk
+    transaction.on_commit(
+        lambda: _now(customer.name, lambda: kick_customer(customer_id, timeout=2, within=KICKED_AT_ONCE))
+    )
+    start_job("kick_customer", customer_id=customer_id, seconds_left=list(KICKS_AFTER))
+
+
+def kick_customer(customer_id: int, *, timeout: float = 10, within: float | None = None) -> int:
+    """End the open sessions of all a customer's mailboxes now.
+
+    Args:
+        customer_id: which.
+        timeout: seconds for each question to the mail service.
+        within: seconds after which the rest is left to the next kick, or None to end all.
+
+    Returns:
+        how many mailboxes were in use.
+
+    Raises:
+        DoveadmError: if the mail service runs and does not do it.
+    """
+    mailboxes = Mailbox.objects.filter(domain__customer_id=customer_id)
+    return _kick_those_in_use(mailboxes, timeout, within)
+
+
+def _kick_those_in_use(mailboxes: QuerySet[Mailbox], timeout: float, within: float | None = None) -> int:
+    until = None if within is None else time.monotonic() + within
+    in_use = sorted(online(timeout=timeout) & set(mailboxes.values_list("address", flat=True)))
     for address in in_use:
+        if until is not None and time.monotonic() > until:
+            break
         kick(address, timeout=timeout)
     return len(in_use)
 

@@ -30,6 +30,16 @@ def kick_domain(*, domain_id: int, seconds_left: list[int]) -> dict[str, Any]:
     return {"ended": ended}
 
 
+@job_kind(_("Ending sessions of a customer"), hidden=True)
+def kick_customer(*, customer_id: int, seconds_left: list[int]) -> dict[str, Any]:
+    """End the open sessions of all a customer's mailboxes, and again after each of `seconds_left`."""
+    ended = sessions.kick_customer(customer_id)
+    if seconds_left:
+        wait = timedelta(seconds=seconds_left[0])
+        start_job("kick_customer", delay=wait, customer_id=customer_id, seconds_left=seconds_left[1:])
+    return {"ended": ended}
+
+
 @job_kind(_("Completing new mailboxes"), hidden=True)
 def complete_creation(*, domain_id: int) -> dict[str, Any]:
     """Complete the mailboxes of a domain whose creation was cut off."""

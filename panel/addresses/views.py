@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Page, Paginator
-from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
@@ -21,25 +18,16 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django.views.decorators.vary import vary_on_headers
 
 from mailbackend.dovecot.doveadm import DoveadmError
-from panel.accounts.models import User
+from panel.accounts.access import admin_of, manager_of, person_of
+from panel.accounts.selectors import customers_managed_by, may_change_some, may_manage
 from panel.addresses import selectors, services
-from panel.addresses.forms import (
-    ConfirmForm,
-    CreateMailboxForm,
-    DomainForm,
-    EditMailboxForm,
-    MailboxPasswordForm,
-    ReasonForm,
-    VersionedForm,
-)
+from panel.addresses.forms import CreateMailboxForm, DomainForm, EditMailboxForm, MailboxPasswordForm
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.strength import strength
 from panel.core import mail
-from panel.core.errors import Problem
+from panel.core.forms import ConfirmForm, ReasonForm
+from panel.core.pages import handle_form, page_of, press_button
 
-Row = TypeVar("Row", bound=Model)
-
-PAGE_SIZE = 50
 MAILBOX_SORTS = ("address", "-address", "quota_bytes", "-quota_bytes", "created_at", "-created_at")
 DOMAIN_SORTS = {
     "name": "name",
@@ -51,24 +39,6 @@ DOMAIN_SORTS = {
 }
 
 
-def person_of(request: HttpRequest) -> User:
-    """Return who asks; the view is for people who signed in."""
-    assert isinstance(request.user, User)
-    return request.user
-
-
-def admin_of(request: HttpRequest) -> User:
-    """Return the administrator who asks.
-
-    Raises:
-        PermissionDenied: if it is somebody else.
-    """
-    person = person_of(request)
-    if not person.is_admin:
-        raise PermissionDenied
-    return person
-
-
 @login_required
 @require_safe
 def list_domains(request: HttpRequest) -> HttpResponse:
@@ -78,7 +48,7 @@ def list_domains(request: HttpRequest) -> HttpResponse:
     rows = selectors.domains_in_state(selectors.domains_for(person_of(request)), state)
     rows = selectors.search_domains(rows, q).order_by(DOMAIN_SORTS.get(sort, "name"), "pk")
     context = {
-        "page_obj": _page(request, rows),
+        "page_obj": page_of(request, rows),
         "q": q,
         "sort": sort,
         "state": state,
@@ -92,7 +62,7 @@ def list_domains(request: HttpRequest) -> HttpResponse:
 def create_domain(request: HttpRequest) -> HttpResponse:
     """Create a domain."""
     person = admin_of(request)
-    first = selectors.customers_for(person).order_by("pk").first()
+    first = customers_managed_by(person).order_by("pk").first()
     form = DomainForm(request.POST or None, person=person, initial={"customer": first})
 
     def save() -> HttpResponse:
@@ -106,7 +76,7 @@ def create_domain(request: HttpRequest) -> HttpResponse:
         )
         return redirect("show_domain", domain.name)
 
-    return _handle(request, form, save, "addresses/create_domain.html", {})
+    return handle_form(request, form, save, "addresses/create_domain.html", {})
 
 
 @login_required
@@ -116,7 +86,12 @@ def show_domain(request: HttpRequest, name: str) -> HttpResponse:
     domain = _domain(request, name)
     mailboxes = selectors.mailboxes_for(person_of(request)).filter(domain=domain)
     rows = mailboxes.filter(deleted_at=None).order_by("address")
-    context = {"domain": domain, "mailboxes": _page(request, rows), "until": _until(domain.deleted_at)}
+    context = {
+        "domain": domain,
+        "mailboxes": page_of(request, rows),
+        "until": _until(domain.deleted_at),
+        "may_change": may_manage(person_of(request), domain.customer),
+    }
     return render(request, "addresses/show_domain.html", context)
 
 
@@ -124,8 +99,8 @@ def show_domain(request: HttpRequest, name: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Change a domain."""
-    person = admin_of(request)
     domain = _domain(request, name)
+    person = admin_of(request)
     form = DomainForm(request.POST or None, person=person, domain=domain)
 
     def save() -> HttpResponse:
@@ -138,15 +113,15 @@ def edit_domain(request: HttpRequest, name: str) -> HttpResponse:
         messages.success(request, _("Saved."))
         return redirect("show_domain", domain.name)
 
-    return _handle(request, form, save, "addresses/edit_domain.html", {"domain": domain})
+    return handle_form(request, form, save, "addresses/edit_domain.html", {"domain": domain})
 
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def suspend_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Shut out everybody on a domain."""
-    admin_of(request)
     domain = _domain(request, name)
+    admin_of(request)
     form = ReasonForm(request.POST or None, initial={"reason": domain.suspended_reason})
 
     def save() -> HttpResponse:
@@ -154,16 +129,16 @@ def suspend_domain(request: HttpRequest, name: str) -> HttpResponse:
         messages.success(request, _("%(name)s is suspended.") % {"name": domain.unicode_name})
         return redirect("show_domain", domain.name)
 
-    return _handle(request, form, save, "addresses/suspend_domain.html", {"domain": domain})
+    return handle_form(request, form, save, "addresses/suspend_domain.html", {"domain": domain})
 
 
 @login_required
 @require_POST
 def resume_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Let everybody on a domain in again."""
-    admin_of(request)
     domain = _domain(request, name)
-    return _act(
+    admin_of(request)
+    return press_button(
         request,
         lambda: services.resume_domain(domain=domain),
         _("%(name)s is active again.") % {"name": domain.unicode_name},
@@ -176,8 +151,8 @@ def resume_domain(request: HttpRequest, name: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Delete a domain, after its name was typed."""
-    admin_of(request)
     domain = _domain(request, name)
+    admin_of(request)
     form = ConfirmForm(request.POST or None, expected=(domain.unicode_name, domain.name))
 
     def save() -> HttpResponse:
@@ -188,19 +163,20 @@ def delete_domain(request: HttpRequest, name: str) -> HttpResponse:
         return redirect("list_domains")
 
     context = {"domain": domain, "until": timezone.now() + settings.DELETION_WINDOW}
-    return _handle(request, form, save, "addresses/delete_domain.html", context)
+    return handle_form(request, form, save, "addresses/delete_domain.html", context)
 
 
 @login_required
 @require_POST
 def restore_domain(request: HttpRequest, name: str) -> HttpResponse:
     """Bring back a deleted domain: the one of this name that was deleted last."""
+    _domain(request, name)
     admin_of(request)
     rows = selectors.domains_for(person_of(request)).filter(name=name, deleted_at__isnull=False)
     domain = rows.order_by("-deleted_at").first()
     if domain is None:
         return redirect("show_domain", name)
-    return _act(
+    return press_button(
         request,
         lambda: services.restore_domain(domain=domain),
         _("%(name)s is back, with its mailboxes.") % {"name": domain.unicode_name},
@@ -224,13 +200,14 @@ def list_mailboxes(request: HttpRequest) -> HttpResponse:
     rows = rows.order_by(sort if sort in MAILBOX_SORTS else "address", "pk")
     domains = selectors.domains_in_state(selectors.domains_for(person), "")
     context = {
-        "page_obj": _page(request, rows),
+        "page_obj": page_of(request, rows),
         "q": q,
         "sort": sort,
         "state": state,
         "states": Mailbox.State.choices,
         "domain": domain,
         "domains": domains[:200],
+        "may_change": may_change_some(person),
     }
     partial = request.headers.get("HX-Request") == "true"
     template = "addresses/_mailboxes.html" if partial else "addresses/list_mailboxes.html"
@@ -243,8 +220,10 @@ def list_mailboxes(request: HttpRequest) -> HttpResponse:
 def create_mailbox(request: HttpRequest) -> HttpResponse:
     """Create a mailbox."""
     person = person_of(request)
+    if not may_change_some(person):
+        raise PermissionDenied
     wanted = request.GET.get("domain", "").replace("\x00", "")
-    domains = selectors.domains_in_state(selectors.domains_for(person), "")
+    domains = selectors.domains_in_state(selectors.domains_managed_by(person), "")
     domain = domains.filter(name=wanted).first() or domains.first()
     form = CreateMailboxForm(request.POST or None, person=person, domain=domain)
 
@@ -259,7 +238,9 @@ def create_mailbox(request: HttpRequest) -> HttpResponse:
         messages.success(request, _("%(address)s is ready.") % {"address": mailbox.display_address})
         return redirect("show_mailbox", mailbox.pk)
 
-    return _handle(request, form, save, "addresses/create_mailbox.html", {"has_domains": domain is not None})
+    return handle_form(
+        request, form, save, "addresses/create_mailbox.html", {"has_domains": domain is not None}
+    )
 
 
 @login_required
@@ -272,6 +253,7 @@ def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
         "usage": _usage(mailbox),
         "settings": _client_settings(mailbox),
         "until": _until(mailbox.deleted_at or mailbox.domain.deleted_at),
+        "may_change": may_manage(person_of(request), mailbox.domain.customer),
     }
     return render(request, "addresses/show_mailbox.html", context)
 
@@ -280,7 +262,7 @@ def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Change a mailbox."""
-    mailbox = _mailbox(request, pk)
+    mailbox = _mailbox_to_change(request, pk)
     form = EditMailboxForm(request.POST or None, mailbox=mailbox)
 
     def save() -> HttpResponse:
@@ -295,7 +277,7 @@ def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("Saved."))
         return redirect("show_mailbox", mailbox.pk)
 
-    return _handle(request, form, save, "addresses/edit_mailbox.html", {"mailbox": mailbox})
+    return handle_form(request, form, save, "addresses/edit_mailbox.html", {"mailbox": mailbox})
 
 
 @sensitive_post_parameters("password")
@@ -303,7 +285,7 @@ def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def set_mailbox_password(request: HttpRequest, pk: int) -> HttpResponse:
     """Give a mailbox a new password."""
-    mailbox = _mailbox(request, pk)
+    mailbox = _mailbox_to_change(request, pk)
     form = MailboxPasswordForm(request.POST or None, mailbox=mailbox)
 
     def save() -> HttpResponse:
@@ -313,14 +295,14 @@ def set_mailbox_password(request: HttpRequest, pk: int) -> HttpResponse:
         )
         return redirect("show_mailbox", mailbox.pk)
 
-    return _handle(request, form, save, "addresses/set_mailbox_password.html", {"mailbox": mailbox})
+    return handle_form(request, form, save, "addresses/set_mailbox_password.html", {"mailbox": mailbox})
 
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def suspend_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Shut a mailbox's owner out."""
-    mailbox = _mailbox(request, pk)
+    mailbox = _mailbox_to_change(request, pk)
     form = ReasonForm(request.POST or None, initial={"reason": mailbox.suspended_reason})
 
     def save() -> HttpResponse:
@@ -328,15 +310,15 @@ def suspend_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("%(address)s is suspended.") % {"address": mailbox.display_address})
         return redirect("show_mailbox", mailbox.pk)
 
-    return _handle(request, form, save, "addresses/suspend_mailbox.html", {"mailbox": mailbox})
+    return handle_form(request, form, save, "addresses/suspend_mailbox.html", {"mailbox": mailbox})
 
 
 @login_required
 @require_POST
 def resume_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Let a mailbox's owner in again."""
-    mailbox = _mailbox(request, pk)
-    return _act(
+    mailbox = _mailbox_to_change(request, pk)
+    return press_button(
         request,
         lambda: services.resume_mailbox(mailbox=mailbox),
         _("%(address)s is active again.") % {"address": mailbox.display_address},
@@ -349,7 +331,7 @@ def resume_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def delete_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Delete a mailbox, after its address was typed."""
-    mailbox = _mailbox(request, pk)
+    mailbox = _mailbox_to_change(request, pk)
     form = ConfirmForm(request.POST or None, expected=(mailbox.display_address, mailbox.address))
 
     def save() -> HttpResponse:
@@ -365,15 +347,15 @@ def delete_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
         "usage": _usage(mailbox),
         "until": timezone.now() + settings.DELETION_WINDOW,
     }
-    return _handle(request, form, save, "addresses/delete_mailbox.html", context)
+    return handle_form(request, form, save, "addresses/delete_mailbox.html", context)
 
 
 @login_required
 @require_POST
 def restore_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Bring back a deleted mailbox."""
-    mailbox = _mailbox(request, pk)
-    return _act(
+    mailbox = _mailbox_to_change(request, pk)
+    return press_button(
         request,
         lambda: services.restore_mailbox(mailbox=mailbox),
         _("%(address)s is back, with all its mail.") % {"address": mailbox.display_address},
@@ -392,33 +374,6 @@ def password_strength(request: HttpRequest) -> HttpResponse:
     return render(request, "addresses/_password_strength.html", {"strength": result})
 
 
-def _handle(
-    request: HttpRequest,
-    form: VersionedForm,
-    save: Callable[[], HttpResponse],
-    template: str,
-    context: dict[str, Any],
-) -> HttpResponse:
-    """Show a form, or save it and go on; what the service refuses is shown in the form."""
-    if request.method == "POST" and form.is_valid():
-        try:
-            return save()
-        except Problem as problem:
-            form.add_problem(problem)
-    return render(request, template, {**context, "form": form}, status=422 if form.errors else 200)
-
-
-def _act(request: HttpRequest, act: Callable[[], None], done: str, *back: Any) -> HttpResponse:
-    """Do what a button asks for, say how it went, and go back."""
-    try:
-        act()
-    except Problem as problem:
-        messages.error(request, str(problem))
-    else:
-        messages.success(request, done)
-    return redirect(*back)
-
-
 def _domain(request: HttpRequest, name: str) -> Domain:
     """Return the domain of this name, a living one before those that were deleted."""
     rows = selectors.domains_for(person_of(request)).filter(name=name)
@@ -434,12 +389,14 @@ def _mailbox(request: HttpRequest, pk: int) -> Mailbox:
     return get_object_or_404(selectors.mailboxes_for(person_of(request)), pk=pk)
 
 
-def _page(request: HttpRequest, rows: QuerySet[Row]) -> Page[Row]:
-    return Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
-
-
 def _until(deleted_at: datetime | None) -> datetime | None:
     return deleted_at + settings.DELETION_WINDOW if deleted_at else None
+
+
+def _mailbox_to_change(request: HttpRequest, pk: int) -> Mailbox:
+    mailbox = _mailbox(request, pk)
+    manager_of(request, mailbox.domain.customer)
+    return mailbox
 
 
 def _usage(mailbox: Mailbox) -> dict[str, int | None] | None:

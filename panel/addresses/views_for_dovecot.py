@@ -14,17 +14,21 @@ from psycopg import sql
 from panel.core.errors import Problem
 
 _EXISTS = """
-  FROM addresses_mailbox m JOIN addresses_domain d ON d.id = m.domain_id
+  FROM addresses_mailbox m
+  JOIN addresses_domain d ON d.id = m.domain_id
+  JOIN accounts_customer c ON c.id = d.customer_id
   WHERE m.provisioned_at IS NOT NULL AND m.deleted_at IS NULL AND d.deleted_at IS NULL
 """
+
+_ACTIVE = "m.suspended_at IS NULL AND d.suspended_at IS NULL AND c.suspended_at IS NULL"
 
 #: The same text serves SQLite and PostgreSQL. NULL means "absent" to Dovecot; an empty text would mean "yes".
 VIEWS = {
     "mail_login": f"""
 SELECT m.address AS address, m.password AS password,
   '|' || CASE WHEN m.imap THEN 'imap|' ELSE '' END || CASE WHEN m.pop3 THEN 'pop3|' ELSE '' END AS protocols,
-  CASE WHEN m.suspended_at IS NULL AND d.suspended_at IS NULL THEN 1 ELSE 0 END AS active,
-  CASE WHEN m.suspended_at IS NULL AND d.suspended_at IS NULL THEN NULL ELSE 'suspended' END AS reason
+  CASE WHEN {_ACTIVE} THEN 1 ELSE 0 END AS active,
+  CASE WHEN {_ACTIVE} THEN NULL ELSE 'suspended' END AS reason
 {_EXISTS}""",
     "mail_user": f"""
 SELECT m.address AS address, m.home AS home, m.quota_bytes AS quota_bytes,

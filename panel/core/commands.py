@@ -17,6 +17,7 @@ from mailbackend.addresses import AddressError
 from mailbackend.config import ConfigError
 from mailbackend.dovecot.doveadm import DoveadmError
 from mailbackend.lmtp import DeliveryFailed
+from panel.core.audit import Actor, acting
 from panel.core.errors import Problem
 from panel.core.sizes import parse_size
 
@@ -70,7 +71,8 @@ class Command(BaseCommand):
         # What is only worth a line in a log is not one on a command's standard error.
         logging.disable(logging.WARNING)
         try:
-            answer = self.answer(**options)
+            with acting(Actor(kind="command", label=_command_name(self))):
+                answer = self.answer(**options)
         except EXPECTED as err:
             raise CommandError(_one_line(err)) from err
         except DatabaseError as err:
@@ -121,6 +123,10 @@ def _database_reason(err: DatabaseError) -> str:
     reason = _one_line(err)
     # SQLite: "disk I/O error" when it cannot open its files on a full disk, "database or disk is full" later.
     return f"{reason}. Look whether its disk has room." if "disk" in reason else reason
+
+
+def _command_name(command: BaseCommand) -> str:
+    return type(command).__module__.rpartition(".")[2]
 
 
 def _one_line(err: BaseException) -> str:

@@ -18,6 +18,7 @@ from django.utils.functional import Promise
 from kombu.exceptions import OperationalError as BrokerDown
 from redis.exceptions import RedisError
 
+from panel.core.audit import Actor, acting
 from panel.core.errors import Problem
 from panel.core.models import Job
 
@@ -144,7 +145,8 @@ def run(job_id: int) -> None:
         return
     job = Job.objects.get(pk=job_id)
     try:
-        report = _do(job)
+        with acting(Actor(kind="job", label=job.kind)):
+            report = _do(job)
         with transaction.atomic():
             _finish(job, Job.State.DONE, report=report, error="")
     except Exception as err:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 from collections.abc import Callable
+from typing import Any
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
@@ -36,3 +39,36 @@ class database_unavailable:
     def _unavailable(self, err: Exception) -> HttpResponse:
         logger.error("The database does not answer: %s", err)
         return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "10"})
+
+
+def behind_proxies(get_response: type_of_view) -> type_of_view:
+    """Make REMOTE_ADDR and the scheme those of the client where a proxy that we trust passes them on.
+
+    X-Forwarded-For is read from its end, as long as each hop is in TRUSTED_PROXIES: whatever stands before was
+    written by somebody that nobody vouches for.
+    """
+    trusted = [ipaddress.ip_network(text) for text in settings.ENVIRONMENT.trusted_proxies]
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        meta: dict[str, Any] = request.META
+        hops = [hop.strip() for hop in meta.get("HTTP_X_FORWARDED_FOR", "").split(",") if hop.strip()]
+        if _is_in(meta.get("REMOTE_ADDR", ""), trusted):
+            if meta.get("HTTP_X_FORWARDED_PROTO", "").strip().lower() == "https":
+                meta["wsgi.url_scheme"] = "https"
+            while hops and _is_in(meta["REMOTE_ADDR"], trusted) and _is_address(hops[-1]):
+                meta["REMOTE_ADDR"] = hops.pop()
+        return get_response(request)
+
+    return middleware
+
+
+def _is_in(text: str, networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
+    return _is_address(text) and any(ipaddress.ip_address(text) in network for network in networks)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

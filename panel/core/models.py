@@ -1,4 +1,4 @@
-"""The installation itself, and jobs."""
+"""The installation itself, jobs, and the audit trail."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ class Installation(models.Model):
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(id=1), name="one_installation")]
+
+    def __str__(self) -> str:
+        return "this host"
 
 
 class Job(models.Model):
@@ -51,3 +54,36 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
+
+
+class AuditEntry(models.Model):
+    """One change: who, for whom, when, from where, before and after. A trigger in the database keeps it as it is.
+
+    Its references are numbers and names, not foreign keys: it outlives what it is about.
+    """
+
+    at = models.DateTimeField(auto_now_add=True)
+    action = models.CharField(max_length=60)
+    actor_kind = models.CharField(max_length=10)
+    actor_id = models.BigIntegerField(null=True)
+    actor = models.CharField(max_length=254, blank=True)
+    on_behalf_of = models.CharField(max_length=100, blank=True)
+    remote_ip = models.GenericIPAddressField(null=True)
+    customer_id = models.BigIntegerField(null=True)
+    target_kind = models.CharField(max_length=30)
+    target_id = models.BigIntegerField(null=True)
+    target = models.CharField(max_length=254)
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [
+            models.Index(fields=["customer_id", "-id"], name="audit_of_customer"),
+            models.Index(fields=["target_kind", "target_id", "-id"], name="audit_of_target"),
+            models.Index(fields=["actor_id", "-id"], name="audit_of_actor"),
+            models.Index(fields=["action", "-id"], name="audit_of_action"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.target}"

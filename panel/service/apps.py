@@ -9,5 +9,6 @@ class ServiceConfig(AppConfig):
     name = "panel.service"
 
     def ready(self) -> None:
-        """Register the part's jobs in every process: each may start one."""
+        """Register the part's jobs and actions in every process: each may need one."""
+        import panel.service.actions
         import panel.service.tasks  # noqa: F401  (importing it registers them)

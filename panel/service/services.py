@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db import DatabaseError
 
 from mailbackend.supervisor.control import Status, ask
-from panel.core import mail
+from panel.core import audit, mail
+from panel.core.models import Installation
 from panel.service.certificates import IssuedFiles, ensure_certificate, read_certificate, renewal_due
+
+logger = logging.getLogger(__name__)
 
 COMMANDS = ("status", "reload", "restart", "stop", "start")
 
@@ -33,12 +38,17 @@ def renew_certificate(now: datetime) -> dict[str, Any]:
     """
     environment = settings.ENVIRONMENT
     if environment.tls_certificate:
-        control("reload")
+        _ask("reload")
         return {"renewed": False, "certificate": environment.tls_certificate}
     renewed = ensure_certificate(issued_files(), environment.mail_host, now)
-    if renewed:
-        control("reload")
     certificate = read_certificate(issued_files().certificate)
+    if renewed:
+        audit.record(
+            "certificate.renewed",
+            target=Installation.objects.get(),
+            after={"valid_until_at": certificate.not_valid_after_utc},
+        )
+        _ask("reload")
     return {
         "renewed": renewed,
         "expires": certificate.not_valid_after_utc.isoformat(),
@@ -47,7 +57,7 @@ def renew_certificate(now: datetime) -> dict[str, Any]:
 
 
 def control(command: str, *, wait: bool = True) -> Status:
-    """Ask the mail supervisor to do one of COMMANDS and return its state after it.
+    """Ask the mail supervisor to do one of COMMANDS and return its state after it. What it took on is recorded.
 
     Reload and restart hand it the configuration first, as the settings are now.
 
@@ -61,6 +71,21 @@ def control(command: str, *, wait: bool = True) -> Status:
         SupervisorDown: if it does not answer.
         ControlRefused: with Dovecot's own words, if it cannot; nothing changed then.
     """
+    status = _ask(command, wait=wait)
+    if command != "status":
+        _record(command)
+    return status
+
+
+def _record(command: str) -> None:
+    """Write down what was asked for. It is done by now: a database that is away must not make it look undone."""
+    try:
+        audit.record(f"service.{command}", target=Installation.objects.get())
+    except DatabaseError:
+        logger.exception("Not in the audit trail, because the database does not answer: %s", command)
+
+
+def _ask(command: str, *, wait: bool = True) -> Status:
     if command in ("reload", "restart", "start"):
         mail.write_mail_config()
     return ask(settings.DATA_DIR.control_socket, command, wait=wait)

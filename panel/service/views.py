@@ -20,10 +20,11 @@ from django.views.decorators.http import require_http_methods, require_safe
 from mailbackend.config import ConfigError
 from mailbackend.supervisor.control import ControlRefused, Status, SupervisorDown
 from mailbackend.supervisor.watch import Seen
+from panel.accounts.access import admin_of
 from panel.accounts.models import User
+from panel.accounts.selectors import customers_read_by, may_change_some, suspended_customers_of
 from panel.addresses import selectors
 from panel.addresses.models import Domain, Mailbox
-from panel.addresses.views import admin_of
 from panel.core import jobs, mail
 from panel.service import health, services
 from panel.service import selectors as selectors_of_service
@@ -72,7 +73,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "mailboxes": selectors.in_state(mailboxes, "").count(),
         "suspended": selectors.in_state(mailboxes, Mailbox.State.SUSPENDED).count(),
     }
-    status = _mail_status() if person.is_admin else None
+    status = _mail_status() if person.sees_all else None
     badge, label, meaning = state_words(status.state) if status else ("failed", _("No answer"), "")
     context = {
         "counts": counts,
@@ -81,7 +82,8 @@ def home(request: HttpRequest) -> HttpResponse:
         "since": _time(status.since) if status else None,
         "attention": _attention(person, status, domains, mailboxes),
         "recent": selectors.in_state(mailboxes, "").order_by("-pk")[:5],
-        "checklist": _checklist(counts) if person.is_admin else [],
+        "checklist": _checklist(counts) if person.sees_all else [],
+        "may_change": may_change_some(person),
     }
     return render(request, "service/home.html", context)
 
@@ -164,8 +166,8 @@ def _mail_status() -> Status | None:
 
 
 def _attention(person: User, status: Status | None, domains: Any, mailboxes: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    if person.is_admin:
+    found: list[dict[str, Any]] = _shut_out(person)
+    if person.sees_all:
         found += _service_troubles(status)
         found += [
             {
@@ -207,6 +209,24 @@ def _attention(person: User, status: Status | None, domains: Any, mailboxes: Any
                 "action": _("See which"),
             }
         )
+    return found
+
+
+def _shut_out(person: User) -> list[dict[str, Any]]:
+    """Tell a person why they see nothing of a customer of theirs, or nothing at all."""
+    found = []
+    for customer in suspended_customers_of(person):
+        text = _(
+            "%(customer)s is suspended: its people see nothing of it here, and nobody can sign in to its mailboxes. "
+            "Arriving mail is kept."
+        )
+        if customer.suspended_reason:
+            text += " " + _("Reason: %(reason)s")
+        given = {"customer": customer, "reason": customer.suspended_reason}
+        found.append({"level": "warning", "text": text % given})
+    if not found and not person.is_admin and not customers_read_by(person).exists():
+        text = _("You belong to no customer at the moment. Ask whoever invited you, or your host.")
+        found.append({"level": "info", "text": text})
     return found
 
 

@@ -58,6 +58,9 @@ def test_stop_and_start_with_a_question_before(service_page: Page, own_stand: St
     page.get_by_role("link", name="Reload").click()
     page.get_by_role("button", name="Reload").click()
     expect(page.get_by_text("were read again")).to_be_visible()
+    page.get_by_role("link", name="Audit trail").first.click()
+    for words in ("Started the mail service", "Stopped the mail service", "Had the mail service read"):
+        expect(page.get_by_role("rowheader", name=words)).to_have_count(1)
 
 
 def test_what_was_killed_is_told_without_a_reload_of_the_page(service_page: Page, own_stand: Stand) -> None:

@@ -47,5 +47,7 @@ def settings(data_dir: DataDir) -> Environment:
         tls_key="",
         dovecot_bin="",
         time_zone="UTC",
+        email_url="",
+        email_from="restante@localhost",
         debug=False,
     )

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from panel.accounts.customers import create_customer
 from panel.accounts.models import Customer, Membership, User
-from panel.accounts.services import create_admin, create_customer, set_password
+from panel.accounts.services import create_admin, set_password
 from panel.core.errors import Problem
 
 PASSWORD = "correct-horse-battery"

@@ -17,7 +17,7 @@ SignedIn = Callable[[User], Client]
 
 def test_sign_in_by_email_in_any_letter_case(cast: Cast) -> None:
     client = Client()
-    answer = client.post(reverse("sign_in"), {"username": " Admin@HOST.test", "password": PASSWORD})
+    answer = client.post(reverse("account_login"), {"username": " Admin@HOST.test", "password": PASSWORD})
     assert answer.status_code == 302
     assert answer["Location"] == reverse("home")
 
@@ -33,13 +33,13 @@ def test_sign_in_by_email_in_any_letter_case(cast: Cast) -> None:
     ],
 )
 def test_wrong_sign_in_says_the_same(cast: Cast, email: str, password: str) -> None:
-    answer = Client().post(reverse("sign_in"), {"username": email, "password": password})
+    answer = Client().post(reverse("account_login"), {"username": email, "password": password})
     assert answer.status_code == 200
     assert "_auth_user_id" not in answer.wsgi_request.session
 
 
 def test_sign_in_goes_nowhere_else(cast: Cast) -> None:
-    address = reverse("sign_in") + "?next=https://evil.example/"
+    address = reverse("account_login") + "?next=https://evil.example/"
     answer = Client().post(address, {"username": "admin@host.test", "password": PASSWORD})
     assert answer["Location"] == reverse("home")
 
@@ -61,10 +61,10 @@ def test_changing_the_password_signs_other_devices_out(cast: Cast, signed_in: Si
     own = {"old_password": PASSWORD, "new_password1": "my-own-password", "new_password2": "my-own-password"}
     here.post(reverse("change_password"), own)
     assert here.get(reverse("home")).status_code == 200
-    assert there.get(reverse("home"))["Location"].startswith(reverse("sign_in"))
+    assert there.get(reverse("home"))["Location"].startswith(reverse("account_login"))
 
 
 def test_sign_out_is_a_post(cast: Cast, signed_in: SignedIn) -> None:
     client = signed_in(cast.admin)
-    assert client.get(reverse("sign_out")).status_code == 405
-    assert client.post(reverse("sign_out"))["Location"] == reverse("sign_in")
+    assert client.get(reverse("account_logout")).status_code == 405
+    assert client.post(reverse("account_logout"))["Location"] == reverse("account_login")

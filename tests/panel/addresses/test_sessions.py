@@ -31,6 +31,7 @@ def hanging() -> Iterator[None]:
 def test_without_the_mail_service_there_is_no_session(cast: Cast) -> None:
     assert tasks.kick_mailbox(address=cast.mailbox.address) == {"ended": False}
     assert tasks.kick_domain(domain_id=cast.domain.pk, seconds_left=[]) == {"ended": 0}
+    assert tasks.kick_customer(customer_id=cast.customer.pk, seconds_left=[]) == {"ended": 0}
     assert sessions.online() == set()
     job = jobs.start_job("kick_mailbox", address=cast.mailbox.address)
     jobs.run(job.pk)

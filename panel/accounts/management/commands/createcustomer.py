@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from panel.accounts import services
+from panel.accounts import customers
 from panel.accounts.models import User
 from panel.core import commands
 
@@ -21,6 +21,7 @@ class Command(commands.Command):
         """Take name, owner and limits."""
         parser.add_argument("name")
         parser.add_argument("--owner", required=True, metavar="EMAIL")
+        parser.add_argument("--max-domains", type=int, metavar="N")
         parser.add_argument("--max-mailboxes", type=int, metavar="N")
         parser.add_argument("--max-storage", metavar="SIZE", help="such as 10G")
 
@@ -29,10 +30,11 @@ class Command(commands.Command):
         email = options["owner"].strip().lower()
         known = User.objects.filter(email=email.replace("\x00", "")).exists()
         storage = options["max_storage"]
-        customer = services.create_customer(
+        customer = customers.create_customer(
             name=options["name"],
             owner_email=email,
             owner_password="" if known else commands.read_password(),
+            max_domains=options["max_domains"],
             max_mailboxes=options["max_mailboxes"],
             max_storage_bytes=commands.size_argument(storage) if storage is not None else None,
         )

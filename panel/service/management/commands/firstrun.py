@@ -95,6 +95,6 @@ def _first_admin() -> dict[str, str]:
             customer = Customer.objects.create(name=FIRST_CUSTOMER)
             Membership.objects.create(customer=customer, user=admin, role=Membership.Role.OWNER)
     return {
-        "sign in as": admin.email,
+        "sign in as": str(admin),
         "password": f"{password}   (shown only now: you choose your own at once)",
     }

@@ -1,0 +1,48 @@
+"""What the audit trail calls this part's changes and their values."""
+
+from __future__ import annotations
+
+from django.utils.translation import gettext_lazy as _
+
+from panel.addresses.models import Mailbox
+from panel.core.audit import describe_actions
+from panel.core.audit_values import Value, describe_values
+
+describe_actions(
+    {
+        "domain.created": _("Added a domain"),
+        "domain.edited": _("Changed a domain"),
+        "domain.left": _("Took a domain away, to another customer"),
+        "domain.joined": _("Brought a domain, from another customer"),
+        "domain.suspended": _("Suspended a domain"),
+        "domain.resumed": _("Resumed a domain"),
+        "domain.deleted": _("Deleted a domain"),
+        "domain.restored": _("Restored a domain"),
+        "domain.purged": _("Removed a deleted domain for good"),
+        "mailbox.created": _("Created a mailbox"),
+        "mailbox.not_created": _("Took back a mailbox that could not be made"),
+        "mailbox.edited": _("Changed a mailbox"),
+        "mailbox.password_set": _("Set a mailbox's password"),
+        "mailbox.pop_policy_set": _("Changed what POP deletes"),
+        "mailbox.suspended": _("Suspended a mailbox"),
+        "mailbox.resumed": _("Resumed a mailbox"),
+        "mailbox.deleted": _("Deleted a mailbox"),
+        "mailbox.restored": _("Restored a mailbox"),
+        "mailbox.purged": _("Removed a deleted mailbox for good"),
+    }
+)
+describe_values(
+    {
+        "default_quota_bytes": Value(_("Quota of new mailboxes"), nothing=_("The usual one")),
+        "display_name": Value(_("Name")),
+        "quota_bytes": Value(_("Quota"), nothing=_("No limit")),
+        "imap": Value("IMAP"),
+        "pop3": Value("POP"),
+        "pop_deletes": Value(
+            _("What happens to messages that POP deletes"),
+            choices={str(code): label for code, label in Mailbox.PopDeletes.choices},
+        ),
+        "pop_keep_days": Value(_("Days that a copy is kept")),
+        "deleted_at": Value(_("Deleted")),
+    }
+)
