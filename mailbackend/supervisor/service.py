@@ -315,7 +315,11 @@ class MailService:
             generations.check_marker(self._data, good.config)
             self._check_same_mail_root(good.config)
             process.check_ports(good.config)
-            process.validate(programs, good.folder)
+            try:
+                process.validate(programs, good.folder)
+            except Problem:
+                # It was made for another Dovecot: what keeps the new one from being used is what counts.
+                raise problem from None
             return good, f"The last good configuration is in use. {problem}"
 
     def _check_log_room(self) -> None:
@@ -491,9 +495,11 @@ class MailService:
         except Problem as problem:
             await self._leave_mail_root(problem)
             return
-        if self._was_log_killed(self._tend_log()):
-            self._history.add(history.LOG_KILLED)
-            await self._fall("Dovecot's log process was killed, so Dovecot is started again.")
+        lost = self._lost_for_good(self._tend_log())
+        if lost:
+            code, reason = lost
+            self._history.add(code)
+            await self._fall(reason)
 
     async def _leave_mail_root(self, problem: Problem) -> None:
         """Without its mail root Dovecot would make new, empty homes in the place of the real ones."""
@@ -504,16 +510,27 @@ class MailService:
         self._wake_at = asyncio.get_running_loop().time() + RECHECK
         log.info("FATAL: %s", problem)
 
-    def _was_log_killed(self, troubles: list[Trouble]) -> bool:
-        """Dovecot replaces a killed log process, but its other processes do not find the new one.
+    def _lost_for_good(self, troubles: list[Trouble]) -> tuple[str, str] | None:
+        """Return what happened and in words, if Dovecot lost a process that it replaces in vain.
 
-        That one has ended says nothing: a reload begins another, and the old one goes with its last session.
+        Its other processes do not find the new log process. The new anvil knows nothing of the sessions that
+        are open, so that none of them can be ended any more. Only the master's own line counts: that such a
+        process has ended says nothing, since a reload begins others, and the old ones go with their last session.
         """
         since = self._since
-        return since is not None and any(
-            trouble.code == "log_killed" and datetime.datetime.fromisoformat(trouble.at) >= since
+        fresh = [
+            trouble
             for trouble in troubles
-        )
+            if since is not None and datetime.datetime.fromisoformat(trouble.at) >= since
+        ]
+        if any(trouble.code == "log_killed" for trouble in fresh):
+            return history.LOG_KILLED, "Dovecot's log process was killed, so Dovecot is started again."
+        if any(trouble.code in ("killed", "crashed") and trouble.service == "anvil" for trouble in fresh):
+            return (
+                history.ANVIL_KILLED,
+                "Dovecot's list of connections (anvil) was lost, so Dovecot is started again.",
+            )
+        return None
 
     def _tend_log(self) -> list[Trouble]:
         """Begin a new segment when one is full, and remove what may go. Return what is new in the log."""
