@@ -211,6 +211,7 @@ class MailService:
         if self._state is State.RUNNING:
             self._history.add(history.SHUT_DOWN)
         await self._halt()
+        process.end_run(self._data)
 
     async def _queue_looks(self) -> None:
         """Queue a look from time to time, one at most."""
@@ -617,9 +618,17 @@ class MailService:
         await child.wait()
         self._events.put_nowait(Exited(child))
 
+    def _begin_run(self) -> str | None:
+        try:
+            return process.begin_run(self._data)
+        except OSError as err:
+            # On a full disk; that it is not noted is no reason to serve no mail.
+            log.info("the start of this supervisor is not noted: %s", err)
+            return None
+
     async def _end_orphans(self) -> None:
         """End the Dovecot of a supervisor that was killed, and note that it was."""
-        cut_off = process.was_cut_off(self._data)
+        cut_off = self._begin_run()
         orphans = await asyncio.to_thread(process.orphan_sessions, self._data)
         for session in orphans:
             log.info("ending the Dovecot with pid %d, whose supervisor is gone", session)
