@@ -201,7 +201,7 @@ def test_every_other_page_is_closed(cast: Cast, inside: Client) -> None:
     other = services.create_mailbox(domain=cast.domain, local_part="bob", password=STRONG)
     mine, its = [cast.mailbox.pk], [other.pk]
     assert inside.get(reverse("show_mailbox", args=its)).status_code == 404
-    pages = [
+    pages: list[tuple[str, list[Any]]] = [
         *((name, []) for name in ("list_mailboxes", "create_mailbox", "list_domains", "create_domain")),
         *(
             (name, [])
