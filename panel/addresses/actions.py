@@ -23,6 +23,9 @@ describe_actions(
         "mailbox.not_created": _("Took back a mailbox that could not be made"),
         "mailbox.edited": _("Changed a mailbox"),
         "mailbox.password_set": _("Set a mailbox's password"),
+        "mailbox.own_password_set": _("Changed the password of their own mailbox"),
+        "mailbox.link_made": _("Made a link to choose a mailbox's password"),
+        "mailbox.password_chosen": _("Chose a mailbox's password by a link"),
         "mailbox.pop_policy_set": _("Changed what POP deletes"),
         "mailbox.suspended": _("Suspended a mailbox"),
         "mailbox.resumed": _("Resumed a mailbox"),
@@ -44,5 +47,6 @@ describe_values(
         ),
         "pop_keep_days": Value(_("Days that a copy is kept")),
         "deleted_at": Value(_("Deleted")),
+        "expires_at": Value(_("Works until")),
     }
 )

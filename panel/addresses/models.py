@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from mailbackend.addresses import Address, domain_for_people
-from panel.accounts.models import Customer
+from panel.accounts.models import Customer, User
 
 
 class Domain(models.Model):
@@ -96,6 +96,8 @@ class Mailbox(models.Model):
     address = models.CharField(max_length=254)
     display_name = models.CharField(_("name"), max_length=100, blank=True)
     password = models.CharField(max_length=255)
+    # Whom its owner is in the panel, from their first sign-in on.
+    user = models.OneToOneField(User, null=True, on_delete=models.SET_NULL, related_name="mailbox")
     quota_bytes = models.BigIntegerField(_("quota"), null=True, blank=True)
     imap = models.BooleanField(default=True)
     pop3 = models.BooleanField(default=True)
@@ -181,3 +183,17 @@ class PurgedMailbox(models.Model):
     def home_path(self) -> PurePosixPath:
         """Its home, relative to the mail root."""
         return PurePosixPath(self.home)
+
+
+class PasswordLink(models.Model):
+    """A link by which a mailbox's owner chooses its password, once. Only its hash is kept."""
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="password_links")
+    token_hash = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"for {self.mailbox}"

@@ -26,8 +26,10 @@ def domains_managed_by(person: User) -> QuerySet[Domain]:
 
 
 def mailboxes_for(person: User) -> QuerySet[Mailbox]:
-    """Return the mailboxes that a person may see, deleted ones included."""
+    """Return the mailboxes that a person may see, deleted ones included; the owner of one sees that one."""
     mailboxes = Mailbox.objects.select_related("domain__customer")
+    if person.is_mailbox:
+        return mailboxes.filter(user=person)
     return mailboxes if person.sees_all else mailboxes.filter(domain__customer__in=customers_read_by(person))
 
 

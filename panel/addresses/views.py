@@ -8,9 +8,11 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
@@ -18,11 +20,12 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django.views.decorators.vary import vary_on_headers
 
 from mailbackend.dovecot.doveadm import DoveadmError
-from panel.accounts.access import admin_of, manager_of, person_of
+from panel.accounts.access import admin_of, manager_of, open_to_owners, person_of
 from panel.accounts.selectors import customers_managed_by, may_change_some, may_manage
 from panel.addresses import selectors, services
 from panel.addresses.forms import CreateMailboxForm, DomainForm, EditMailboxForm, MailboxPasswordForm
 from panel.addresses.models import Domain, Mailbox
+from panel.addresses.password_links import link_works
 from panel.addresses.strength import strength
 from panel.core import mail
 from panel.core.forms import ConfirmForm, ReasonForm
@@ -243,6 +246,7 @@ def create_mailbox(request: HttpRequest) -> HttpResponse:
     )
 
 
+@open_to_owners
 @login_required
 @require_safe
 def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
@@ -364,11 +368,16 @@ def restore_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
+@open_to_owners
 @sensitive_post_parameters("password")
-@login_required
 @require_POST
 def password_strength(request: HttpRequest) -> HttpResponse:
-    """Say how strong a password is, while it is typed. Nothing is kept."""
+    """Say how strong a password is, while it is typed. Nothing is kept.
+
+    For whoever is signed in, or came by a link that lets them choose one.
+    """
+    if not (request.user.is_authenticated or link_works(request.GET.get("token", ""))):
+        return redirect_to_login(reverse("home"))
     known = (request.POST.get("local_part", "")[:64],)
     result = strength(request.POST.get("password", "")[: services.PASSWORD_MAX], known)
     return render(request, "addresses/_password_strength.html", {"strength": result})

@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from mailbackend.config import ConfigError
 from mailbackend.supervisor.control import ControlRefused, Status, SupervisorDown
 from mailbackend.supervisor.watch import Seen
-from panel.accounts.access import admin_of
+from panel.accounts.access import admin_of, open_to_owners, person_of
 from panel.accounts.models import User
 from panel.accounts.selectors import customers_read_by, may_change_some, suspended_customers_of
 from panel.addresses import selectors
@@ -51,6 +51,7 @@ _ASKED = {
 }
 
 
+@open_to_owners
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 - a view
@@ -60,12 +61,14 @@ def healthz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 - a view
     return JsonResponse({"status": "ok" if fine else "failing", "parts": parts}, status=200 if fine else 503)
 
 
+@open_to_owners
 @login_required
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """What needs attention, and where to go from here."""
-    person = request.user
-    assert isinstance(person, User)
+    """What needs attention, and where to go from here. For the owner of a mailbox that is its page."""
+    person = person_of(request)
+    if person.is_mailbox:
+        return redirect("show_mailbox", get_object_or_404(selectors.mailboxes_for(person)).pk)
     domains = selectors.domains_for(person)
     mailboxes = selectors.mailboxes_for(person)
     counts = {
