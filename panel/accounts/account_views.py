@@ -179,7 +179,8 @@ def _for_people(view: View) -> View:
             raise Http404
         return view(request, *args, **kwargs)
 
-    return never_cache(login_required(guarded))
+    # Django's form views take PUT for a POST.
+    return never_cache(login_required(require_http_methods(["GET", "HEAD", "POST"])(guarded)))
 
 
 add_app = _for_people(AddApp.as_view())
