@@ -19,6 +19,7 @@ from panel.settings import _as_host
 from tests.cast import Cast
 
 Queries = Any
+pytestmark = pytest.mark.django_db
 
 
 def tell(request: HttpRequest) -> HttpResponse:
