@@ -21,13 +21,28 @@ DEBUG = ENVIRONMENT.debug
 # Reading the settings makes nothing: firstrun makes the key.
 SECRET_KEY = ENVIRONMENT.secret_key or read(DATA_DIR.keys / "secret-key")
 
-# Who is answered. Any other Host gets 400, so nothing is ever built from a name that is not ours.
+
+def _as_host(name: str) -> str:
+    """Return a name or an address as it stands in Host: IPv6 in brackets (RFC 3986)."""
+    return f"[{name}]" if ":" in name else name
+
+
+# Who is answered with everything. Hosted domains get the public addresses, any other Host 400 (panel.addresses.hosts):
+# nothing is ever built from a name that is not ours.
 _panel_host = urlsplit(ENVIRONMENT.panel_url).hostname or "localhost"
-ALLOWED_HOSTS = sorted({_panel_host, ENVIRONMENT.panel_host, "localhost", "127.0.0.1", "[::1]"})
+ALLOWED_HOSTS = sorted(
+    {_as_host(_panel_host), _as_host(ENVIRONMENT.panel_host), "localhost", "127.0.0.1", "[::1]"}
+)
+#: Names of the URLs that hosted domains answer.
+PUBLIC_URL_NAMES: frozenset[str] = frozenset()
 CSRF_TRUSTED_ORIGINS = [ENVIRONMENT.panel_url]
 _https = ENVIRONMENT.panel_url.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SESSION_COOKIE_HTTPONLY = True
+if _https:
+    # Browsers take such a cookie from this host alone (RFC 6265bis): a site of a customer under a sibling name, such
+    # as www.example.com beside panel.example.com, cannot plant one.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
 SESSION_COOKIE_SAMESITE = "Lax"
 SECURE_HSTS_SECONDS = 31536000 if _https else 0
 SECURE_REFERRER_POLICY = "same-origin"
@@ -67,16 +82,18 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "panel.core.middleware.behind_proxies",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "panel.core.middleware.harden",
     "panel.core.middleware.database_unavailable",
+    "panel.addresses.hosts.answer_by_host",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "panel.accounts.middleware.speak_their_language",
@@ -283,6 +300,7 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "filters": {
         "no trace of bad requests": {"()": "panel.core.logs.NoTraceOfBadRequests"},
+        "with its code": {"()": "panel.core.logs.WithErrorCode"},
         # The health check says 503 as long as a part is down: that part's own log says why. And who is refused by
         # a limit (429) is in the audit trail: somebody who guesses must not fill the log.
         "told_elsewhere": {
@@ -294,7 +312,7 @@ LOGGING = {
         "stderr": {
             "class": "logging.StreamHandler",
             "formatter": "line",
-            "filters": ["told_elsewhere", "no trace of bad requests"],
+            "filters": ["told_elsewhere", "no trace of bad requests", "with its code"],
         }
     },
     "root": {"handlers": ["stderr"], "level": "INFO"},

@@ -13,3 +13,4 @@ urlpatterns = [
 ]
 
 handler400 = "panel.core.error_pages.bad_request"
+handler500 = "panel.core.error_pages.server_error"

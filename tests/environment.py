@@ -26,6 +26,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("restante")
     group.addoption("--database", choices=["sqlite", "postgres"], default="sqlite")
     group.addoption("--screenshot", help="where the story leaves the README's picture")
+    group.addoption("--write-access-table", action="store_true", help="write docs/access.md as it is seen")
     group.addoption(
         "--privileges",
         choices=["ordinary", "root"],

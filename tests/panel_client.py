@@ -28,7 +28,14 @@ class PanelClient:
 
     def send(self, path: str, **values: str) -> str:
         """Fill in the form at `path`, send it, and return the page that follows."""
-        hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', self.get(path)))
+        return self._send(path, path, values)
+
+    def press(self, path: str, page: str) -> str:
+        """Press the button of `page` that sends to `path`, and return the page that follows."""
+        return self._send(path, page, {})
+
+    def _send(self, path: str, page: str, values: dict[str, str]) -> str:
+        hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', self.get(page)))
         request = urllib.request.Request(  # noqa: S310 - our own URL
             f"{self.stand.url}{path}",
             urllib.parse.urlencode(hidden | values).encode(),

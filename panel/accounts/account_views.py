@@ -172,7 +172,8 @@ class MakeCodes(codes.GenerateRecoveryCodesView):
 
 def _own(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
     """Guard a page of the second factor. Owners of mailboxes have none: mail programs could not ask for it."""
-    return never_cache(login_required(view))
+    # Django's form views take PUT for a POST.
+    return never_cache(login_required(require_http_methods(["GET", "HEAD", "POST"])(view)))
 
 
 add_app = _own(AddApp.as_view())

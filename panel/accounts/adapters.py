@@ -15,6 +15,7 @@ from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -52,6 +53,13 @@ class AccountAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:  # noqa: ARG002 - allauth's signature
         """Nobody signs up: the host and its customers invite."""
         return False
+
+    def is_safe_url(self, url: str | None) -> bool:
+        """Say whether a page may send people there: to another page of the panel, named by its path.
+
+        allauth would take every name in ALLOWED_HOSTS too: localhost, which is whoever's computer it is.
+        """
+        return url_has_allowed_host_and_scheme(url, allowed_hosts=None)
 
     def get_login_stages(self) -> list[str]:
         """After the password comes the second factor, and nothing else."""

@@ -225,8 +225,29 @@ class AddAppForm(ActivateTOTPForm):
         return code
 
 
+class _CredentialField(forms.JSONField):
+    """JSON that anybody may have written: nested so deep that reading it fails, it is as wrong as any other."""
+
+    widget = forms.HiddenInput
+
+    def to_python(self, value: Any) -> Any:
+        """Read it.
+
+        Raises:
+            ValidationError: if it cannot be read.
+        """
+        try:
+            return super().to_python(value)
+        except RecursionError as err:
+            raise forms.ValidationError(WRONG_PASSKEY) from err
+
+
 class _PasskeyForm(forms.Form):
     """What a browser answers for a passkey: JSON that anybody may have written."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["credential"] = _CredentialField()
 
     def clean_credential(self) -> Authenticator:
         """Check it, within the limits.
@@ -272,6 +293,7 @@ class AddPasskeyForm(AddWebAuthnForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["name"] = _name_field()
+        self.fields["credential"] = _CredentialField()
         self.fields.pop("passwordless", None)
 
     def clean(self) -> dict[str, Any]:

@@ -118,13 +118,15 @@ class ResetPassword(account.PasswordResetFromKeyView):
     template_name = "accounts/reset_password.html"
 
 
-sign_in = open_to_owners(sensitive_post_parameters()(SignIn.as_view()))
-sign_in_by_code = open_to_owners(sensitive_post_parameters()(SignInByCode.as_view()))
-sign_in_by_passkey = open_to_owners(SignInByPasskey.as_view())
-confirm_password = sensitive_post_parameters()(ConfirmPassword.as_view())
-confirm_code = sensitive_post_parameters()(ConfirmCode.as_view())
-confirm_passkey = ConfirmPasskey.as_view()
-reset_password = open_to_owners(sensitive_post_parameters()(ResetPassword.as_view()))
+# Django's form views take PUT for a POST.
+_forms_only = require_http_methods(["GET", "HEAD", "POST"])
+sign_in = open_to_owners(_forms_only(sensitive_post_parameters()(SignIn.as_view())))
+sign_in_by_code = open_to_owners(_forms_only(sensitive_post_parameters()(SignInByCode.as_view())))
+sign_in_by_passkey = open_to_owners(_forms_only(SignInByPasskey.as_view()))
+confirm_password = _forms_only(sensitive_post_parameters()(ConfirmPassword.as_view()))
+confirm_code = _forms_only(sensitive_post_parameters()(ConfirmCode.as_view()))
+confirm_passkey = _forms_only(ConfirmPasskey.as_view())
+reset_password = open_to_owners(_forms_only(sensitive_post_parameters()(ResetPassword.as_view())))
 sign_out = open_to_owners(require_POST(account.LogoutView.as_view()))
 
 

@@ -6,9 +6,11 @@ import logging
 from typing import Any
 
 from django.core.exceptions import BadRequest, SuspiciousOperation
-from django.http import UnreadablePostError
+from django.http import HttpRequest, UnreadablePostError
 from django.http.multipartparser import MultiPartParserError
 from gunicorn.glogging import Logger
+
+from panel.core.error_pages import error_code
 
 #: What a request can be that nobody has to look at: its line in the log is enough.
 _SENDERS_MISTAKES = (BadRequest, SuspiciousOperation, MultiPartParserError, UnreadablePostError)
@@ -21,6 +23,17 @@ class NoTraceOfBadRequests(logging.Filter):
         """Let every record pass, some shortened."""
         if record.exc_info and isinstance(record.exc_info[1], _SENDERS_MISTAKES):
             record.exc_info = None
+        return True
+
+
+class WithErrorCode(logging.Filter):
+    """Add the code that the page of an error shows, so that somebody who reports it can be answered."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass."""
+        request = getattr(record, "request", None)
+        if isinstance(request, HttpRequest) and getattr(record, "status_code", None) == 500:
+            record.msg, record.args = f"{record.getMessage()} (error {error_code(request)})", None
         return True
 
 

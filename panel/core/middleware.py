@@ -41,6 +41,43 @@ class database_unavailable:
         return HttpResponse(render_to_string("503.html"), status=503, headers={"Retry-After": "10"})
 
 
+#: What browsers may not do on our pages (W3C Permissions Policy), passkeys and copying excepted.
+PERMISSIONS = ", ".join(
+    [
+        *(
+            f"{feature}=()"
+            for feature in (
+                "accelerometer", "autoplay", "browsing-topics", "camera", "display-capture", "encrypted-media",
+                "fullscreen", "geolocation", "gyroscope", "magnetometer", "microphone", "midi", "payment",
+                "picture-in-picture", "screen-wake-lock", "serial", "usb", "xr-spatial-tracking",
+            )
+        ),
+        "clipboard-write=(self)",
+        "publickey-credentials-create=(self)",
+        "publickey-credentials-get=(self)",
+    ]
+)  # fmt: skip
+
+
+def harden(get_response: type_of_view) -> type_of_view:
+    """Add to every answer what Django's own middleware does not, and a page to a refusal that has none.
+
+    Nothing that the panel says is kept by browsers and proxies, unless the view says so: on a shared computer the
+    Back button must not show what somebody saw who has signed out. Static files say so themselves.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if response.status_code == 405 and not response.streaming and not response.content:
+            response.content = render_to_string("405.html").encode()
+        response.headers.setdefault("Permissions-Policy", PERMISSIONS)
+        response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
+        response.headers.setdefault("Cache-Control", "no-store")
+        return response
+
+    return middleware
+
+
 def behind_proxies(get_response: type_of_view) -> type_of_view:
     """Make REMOTE_ADDR and the scheme those of the client where a proxy that we trust passes them on.
 

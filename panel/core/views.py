@@ -98,6 +98,8 @@ def _admins_only(request: HttpRequest) -> None:
 
 def _since(request: HttpRequest) -> datetime | None:
     try:
-        return parse_datetime(request.GET.get("since", ""))
+        since = parse_datetime(request.GET.get("since", ""))
     except ValueError:
         return None
+    # The cursor that the page has bears its zone; a time without one can be compared with nothing.
+    return since if since is not None and since.tzinfo is not None else None
