@@ -22,6 +22,7 @@ describe_actions(
         "mailbox.created": _("Created a mailbox"),
         "mailbox.not_created": _("Took back a mailbox that could not be made"),
         "mailbox.edited": _("Changed a mailbox"),
+        "mailbox.renamed": _("Gave a mailbox another address"),
         "mailbox.password_set": _("Set a mailbox's password"),
         "mailbox.pop_policy_set": _("Changed what POP deletes"),
         "mailbox.suspended": _("Suspended a mailbox"),
@@ -34,6 +35,9 @@ describe_actions(
 describe_values(
     {
         "default_quota_bytes": Value(_("Quota of new mailboxes"), nothing=_("The usual one")),
+        "domain": Value(_("Domain")),
+        "address": Value(_("Address")),
+        "local_part": Value(_("Before the @")),
         "display_name": Value(_("Name")),
         "quota_bytes": Value(_("Quota"), nothing=_("No limit")),
         "imap": Value("IMAP"),
