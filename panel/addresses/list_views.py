@@ -67,7 +67,7 @@ def mailbox_list(request: HttpRequest, attention: Sequence[dict[str, Any]]) -> H
     now = timezone.now()
     context = {
         "page_obj": page,
-        "rows": listed(page.object_list),
+        "rows": listed(list(page)),
         "stale": urlencode([("id", mailbox.pk) for mailbox in page if is_stale(mailbox, now)]),
         "q": q,
         "sort": sort,

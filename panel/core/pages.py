@@ -74,13 +74,22 @@ class LongPaginator(Paginator):  # type: ignore[type-arg]  # only the stubs know
         """Return a page: its ids are found first, in an index where there is one, and then its rows alone are read."""
         number = self.validate_number(number)
         start = (number - 1) * self.per_page
-        ids = list(self.object_list.values_list("pk", flat=True)[start : start + self.per_page])
+        if start:
+            ids = list(self.object_list.values_list("pk", flat=True)[start : start + self.per_page])
+        else:
+            ids = self._first_ids[: self.per_page]
         found = {row.pk: row for row in self.object_list.order_by().filter(pk__in=ids)}
         return Page([found[pk] for pk in ids if pk in found], number, self)
 
     @cached_property
     def _counted(self) -> int:
-        return self.object_list.order_by()[: COUNTED + 1].count()
+        first = len(self._first_ids)
+        return first if first <= self.per_page else self.object_list[: COUNTED + 1].count()
+
+    @cached_property
+    def _first_ids(self) -> list[int]:
+        """The ids of the first page and one more: where that is all, nothing is counted."""
+        return list(self.object_list.values_list("pk", flat=True)[: self.per_page + 1])
 
 
 def long_page_of(request: HttpRequest, rows: QuerySet[Row]) -> Page[Row]:
