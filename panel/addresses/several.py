@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from mailbackend.addresses import AddressError, normalise_domain
 from mailbackend.passwords import generate_password
@@ -40,7 +41,12 @@ class BadLines(Problem):
     """
 
     def __init__(self, lines: Sequence[BadLine]) -> None:
-        super().__init__(" ".join(str(line) for line in lines), "lines")
+        words = ngettext(
+            "%(number)s line cannot be used: see what is wrong with it.",
+            "%(number)s lines cannot be used: see what is wrong with each.",
+            len(lines),
+        )
+        super().__init__(words % {"number": len(lines)}, "lines")
         self.lines = tuple(lines)
 
 
