@@ -22,6 +22,7 @@ describe_actions(
         "mailbox.created": _("Created a mailbox"),
         "mailbox.not_created": _("Took back a mailbox that could not be made"),
         "mailbox.edited": _("Changed a mailbox"),
+        "mailbox.renamed": _("Gave a mailbox another address"),
         "mailbox.password_set": _("Set a mailbox's password"),
         "mailbox.own_password_set": _("Changed the password of their own mailbox"),
         "mailbox.link_made": _("Made a link to choose a mailbox's password"),
@@ -37,6 +38,9 @@ describe_actions(
 describe_values(
     {
         "default_quota_bytes": Value(_("Quota of new mailboxes"), nothing=_("The usual one")),
+        "domain": Value(_("Domain")),
+        "address": Value(_("Address")),
+        "local_part": Value(_("Before the @")),
         "display_name": Value(_("Name")),
         "quota_bytes": Value(_("Quota"), nothing=_("No limit")),
         "imap": Value("IMAP"),

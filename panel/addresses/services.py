@@ -513,6 +513,15 @@ def _update(
             audit.record(action, target=row, customer_id=_customer_id(row), before=before, after=after)
 
 
+def update_mailbox(mailbox: Mailbox, version: int | None, action: str, **values: Any) -> None:
+    """Save only `values` of a living mailbox and record it as `action`.
+
+    Raises:
+        Conflict: if it is deleted, or somebody changed it since `version`.
+    """
+    _update(mailbox, version, action, **values)
+
+
 def _customer_id(row: Domain | Mailbox) -> int:
     return row.customer_id if isinstance(row, Domain) else row.domain.customer_id
 
