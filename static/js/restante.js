@@ -193,7 +193,8 @@
     const asked = new URL(pathInfo.finalRequestPath, location.href);
     if (new URL(xhr.responseURL).pathname !== asked.pathname) {
       event.detail.shouldSwap = false;
-      location.reload();
+      // Not over a form on its way: reloading would send it twice.
+      if (!document.querySelector("form[data-busy]")) location.reload();
     }
   });
 
