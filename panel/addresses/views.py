@@ -403,8 +403,13 @@ def password_strength(request: HttpRequest) -> HttpResponse:
 
     For whoever is signed in, or came by a link that lets them choose one.
     """
-    if not (request.user.is_authenticated or link_works(request.GET.get("token", ""))):
-        return redirect_to_login(reverse("home"))
+    if not request.user.is_authenticated:
+        if "token" not in request.GET:
+            return redirect_to_login(reverse("home"))
+        if not link_works(request.GET["token"]):
+            return HttpResponse(
+                status=204
+            )  # the form itself says that the link does not work, or it was just used
     known = (request.POST.get("local_part", "")[:64],)
     result = strength(request.POST.get("password", "")[: services.PASSWORD_MAX], known)
     return render(request, "addresses/_password_strength.html", {"strength": result})

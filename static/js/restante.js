@@ -208,6 +208,9 @@
   // Polling waits while nobody looks. (htmx's own filter needs eval, which the policy forbids.)
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (document.hidden && event.detail.elt.hasAttribute("data-poll")) event.preventDefault();
+    // A form on its way may change who is signed in: what is asked beside it now would be answered as nobody, and the
+    // answer would take the new session's cookie away.
+    if (event.detail.elt.closest("form[data-busy]")) event.preventDefault();
   });
 
   // A fragment that came from another address is a page, most likely the sign-in page: go there instead.
@@ -217,7 +220,8 @@
     const asked = new URL(pathInfo.finalRequestPath, location.href);
     if (new URL(xhr.responseURL).pathname !== asked.pathname) {
       event.detail.shouldSwap = false;
-      location.reload();
+      // Not over a form on its way: reloading would send it twice.
+      if (!document.querySelector("form[data-busy]")) location.reload();
     }
   });
 

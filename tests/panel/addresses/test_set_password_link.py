@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import html
 import re
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -176,5 +179,27 @@ def test_strength_is_told_to_whoever_has_a_link(cast: Cast) -> None:
     token = urlsplit(link(cast)).query
     url, form = reverse("password_strength"), {"password": STRONG}
     assert "Strong" in Client().post(f"{url}?{token}", form).content.decode()
-    for query in ("", "?token=x"):
-        assert Client().post(f"{url}{query}", form)["Location"].startswith(reverse("account_login"))
+    assert Client().post(url, form)["Location"].startswith(reverse("account_login"))
+    assert Client().post(f"{url}?token=x", form).status_code == 204
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_at_once_choose_one_password(cast: Cast) -> None:
+    token = urlsplit(link(cast)).query.removeprefix("token=")
+    chosen: list[str] = []
+    start = threading.Barrier(2)
+
+    def go(password: str) -> None:
+        start.wait(30)
+        with contextlib.suppress(password_links.LinkRefused):
+            password_links.use_link(token=token, password=password)
+            chosen.append(password)
+        connection.close()
+
+    threads = [threading.Thread(target=go, args=[f"{STRONG} {n}"]) for n in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    (won,) = chosen
+    assert has_password(cast, won)
