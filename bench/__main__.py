@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import django
 
-from bench import logins, mailboxes, memory, start
+from bench import lists, logins, mailboxes, memory, start
 from bench.client import LoginFailed
 from bench.frame import measure_rows
 from bench.processes import INTERRUPTIONS, BenchProblem, uninterrupted
@@ -33,6 +33,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "logins": logins,
     "memory": memory,
     "start": start,
+    "lists": lists,
 }
 DATABASES = ("sqlite", "postgres")
 

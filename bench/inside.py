@@ -23,8 +23,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "panel.settings")
 django.setup()
 
 from django.db import connection  # noqa: E402 - models need the setup
+from django.test import Client, override_settings  # noqa: E402
+from django.utils import timezone  # noqa: E402
 
 from mailbackend.passwords import hash_password  # noqa: E402
+from panel.accounts.customers import create_customer  # noqa: E402
+from panel.accounts.models import Customer, User  # noqa: E402
+from panel.accounts.services import create_admin  # noqa: E402
 from panel.addresses import services  # noqa: E402
 from panel.addresses.bulk import NewMailbox, create_mailboxes  # noqa: E402
 from panel.addresses.models import Domain, Mailbox  # noqa: E402
@@ -41,6 +46,9 @@ def main() -> None:
         "in_bulk": in_bulk,
         "bare": bare,
         "queries": queries,
+        "fill_lists": fill_lists,
+        "empty_lists": empty_lists,
+        "pages": pages,
     }
     for line in sys.stdin:
         request = json.loads(line)
@@ -128,6 +136,90 @@ def queries(domain: str, bulk: int) -> dict[str, Any]:
         lambda: services.create_mailbox(domain=row, local_part=_names(1)[0], password=_PASSWORD)
     )
     return {"one": one, "bulk": _count_queries(lambda: in_bulk(domain, bulk))}
+
+
+def fill_lists(sizes: Sequence[int]) -> dict[str, Any]:
+    """Make a customer for each size with that many rows of mailboxes on ten domains, and an administrator.
+
+    Returns:
+        the e-mails: of the administrator, and of each customer's owner.
+    """
+    admin = create_admin(email="admin@lists.test", password=_PASSWORD)
+    owners = []
+    for size in sizes:
+        email = f"owner@l{size}.test"
+        customer = create_customer(name=_list_name(size), owner_email=email, owner_password=_PASSWORD)
+        domains = [
+            services.create_domain(name=f"d{index}.l{size}.test", customer=customer) for index in range(10)
+        ]
+        now = timezone.now()
+        Mailbox.objects.bulk_create(
+            (
+                Mailbox(
+                    domain=domains[index % 10],
+                    local_part=f"m{index * 7919 % size:06}",
+                    address=f"m{index * 7919 % size:06}@{domains[index % 10].name}",
+                    display_name=f"Person {index}",
+                    password="x" * 110,
+                    quota_bytes=2 * 1024**3,
+                    home=f"none/{size}-{index}",
+                    provisioned_at=now,
+                    used_bytes=index * 104729 % (2 * 1024**3),
+                    used_at=now,
+                )
+                for index in range(size)
+            ),
+            batch_size=500,
+        )
+        owners.append(email)
+    return {"admin": admin.email, "owners": owners}
+
+
+def empty_lists(sizes: Sequence[int]) -> dict[str, Any]:
+    """Take the rows of `fill_lists` away, before anything could look for their homes."""
+    names = [_list_name(size) for size in sizes]
+    mailboxes = Mailbox.objects.filter(domain__customer__name__in=names)
+    mailboxes._raw_delete(mailboxes.db)
+    Domain.objects.filter(customer__name__in=names).delete()
+    User.objects.filter(email__in=["admin@lists.test", *(f"owner@l{size}.test" for size in sizes)]).delete()
+    Customer.objects.filter(name__in=names).delete()
+    return {}
+
+
+def pages(path: str, email: str, seconds: float) -> dict[str, Any]:
+    """Fetch a page as often as it goes, through Django's handler, and return pages/s and queries of one.
+
+    Args:
+        path: which, with its query.
+        email: who is signed in, or empty for the bare page: no middleware, one query, one template (`bench.bare`).
+        seconds: how long.
+    """
+    if not email:
+        with override_settings(ROOT_URLCONF="bench.bare", MIDDLEWARE=[]):
+            return _fetch(Client(headers={"host": "localhost"}), path, seconds)
+    client = Client(headers={"host": "localhost"})
+    client.force_login(User.objects.get(email=email))
+    return _fetch(client, path, seconds)
+
+
+def _fetch(client: Client, path: str, seconds: float) -> dict[str, Any]:
+    def fetch() -> None:
+        status = client.get(path).status_code
+        if status != 200:
+            raise RuntimeError(f"{path} gave {status}.")
+
+    fetch()  # templates are read, the session is noted
+    queries = _count_queries(fetch)
+    started = time.perf_counter()
+    number = 0
+    while (passed := time.perf_counter() - started) < seconds:
+        fetch()
+        number += 1
+    return {"rate": number / passed, "queries": queries}
+
+
+def _list_name(size: int) -> str:
+    return f"List of {size}"
 
 
 def _count_queries(action: Callable[[], object]) -> int:

@@ -17,6 +17,7 @@ class Scale:
         bulk: mailboxes created in bulk, and as bare folders.
         seconds: of signing in.
         sessions: that are open at once.
+        listed: mailboxes of the long list.
     """
 
     rounds: int
@@ -24,10 +25,11 @@ class Scale:
     bulk: int
     seconds: float
     sessions: int
+    listed: int
 
 
-FULL = Scale(rounds=5, boxes=50, bulk=500, seconds=6, sessions=500)
-QUICK = Scale(rounds=2, boxes=15, bulk=60, seconds=3, sessions=500)
+FULL = Scale(rounds=5, boxes=50, bulk=500, seconds=6, sessions=500, listed=100_000)
+QUICK = Scale(rounds=2, boxes=15, bulk=60, seconds=3, sessions=500, listed=30_000)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from panel.addresses import selectors, services
 from panel.addresses.listed import listed
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.selected import do_to_each
-from panel.addresses.usage import is_stale, refresh_usage
+from panel.addresses.usage import TOGETHER, is_stale, refresh_usage
 from panel.core.forms import ConfirmForm, ReasonForm, VersionedForm
 from panel.core.pages import PAGE_SIZE, handle_form, long_page_of
 
@@ -68,7 +68,7 @@ def mailbox_list(request: HttpRequest, attention: Sequence[dict[str, Any]]) -> H
     context = {
         "page_obj": page,
         "rows": listed(list(page)),
-        "stale": urlencode([("id", mailbox.pk) for mailbox in page if is_stale(mailbox, now)]),
+        "stale": _questions([mailbox.pk for mailbox in page if is_stale(mailbox, now)]),
         "q": q,
         "sort": sort,
         "state": state,
@@ -84,11 +84,20 @@ def mailbox_list(request: HttpRequest, attention: Sequence[dict[str, Any]]) -> H
     return render(request, template, context)
 
 
+def _questions(stale: Sequence[int]) -> list[str]:
+    """Return what to ask `show_usage` for: some mailboxes at a time, so that the first are known soon."""
+    return [
+        urlencode([("id", pk) for pk in stale[start : start + TOGETHER]])
+        for start in range(0, len(stale), TOGETHER)
+    ]
+
+
 @login_required
 @require_safe
 def show_usage(request: HttpRequest) -> HttpResponse:
     """What the mailboxes of a page hold at this moment, each to be put in its place; 204 where nothing is known."""
-    known = refresh_usage([mailbox for mailbox in _chosen(request) if is_stale(mailbox, timezone.now())])
+    now = timezone.now()
+    known = refresh_usage([mailbox for mailbox in _chosen(request) if is_stale(mailbox, now)][:TOGETHER])
     if not known:
         return HttpResponse(status=204)
     return render(request, "addresses/_usages.html", {"rows": listed(known)})

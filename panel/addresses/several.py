@@ -13,6 +13,7 @@ from mailbackend.addresses import AddressError, normalise_domain
 from mailbackend.passwords import generate_password
 from panel.addresses.bulk import BadRows, NewMailbox, create_mailboxes
 from panel.addresses.models import Domain, Mailbox
+from panel.addresses.services import unsaved_mailbox
 from panel.core.errors import Problem
 from panel.core.sizes import parse_size
 
@@ -117,8 +118,12 @@ def _read_line(line: str, domain: Domain, quota_bytes: int | None) -> NewMailbox
             quota_bytes = parse_size(quota)
         except ValueError as err:
             raise Problem(str(err)) from err
+    local_part = _local_part(address, domain)
+    unsaved_mailbox(
+        domain, local_part, name, quota_bytes
+    )  # refuses what cannot be used: all lines are named at once
     return NewMailbox(
-        local_part=_local_part(address, domain),
+        local_part=local_part,
         password=generate_password(),
         display_name=name,
         quota_bytes=quota_bytes,

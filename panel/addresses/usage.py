@@ -11,6 +11,10 @@ from mailbackend.dovecot.doveadm import Answer, Command, DoveadmError, Quota, re
 from panel.addresses.models import Mailbox
 from panel.core import mail
 
+#: Mailboxes of one question, and seconds to wait for its answer: a mailbox that nobody opened for long takes a while,
+#: and the answer comes when the last one is known.
+TOGETHER = 10
+WAIT = 8.0
 #: What is known for no longer than this is not asked again.
 FRESH = timedelta(minutes=1)
 
@@ -45,7 +49,7 @@ def refresh_usage(mailboxes: Sequence[Mailbox]) -> list[Mailbox]:
     """
     commands = [Command("quotaGet", {"user": mailbox.address}) for mailbox in mailboxes]
     try:
-        answers = mail.doveadm(timeout=mail.PAGE_TIMEOUT).batch(commands)
+        answers = mail.doveadm(timeout=WAIT).batch(commands)
     except DoveadmError:
         return []
     read = [(mailbox, _quota(answer)) for mailbox, answer in zip(mailboxes, answers, strict=True)]

@@ -276,7 +276,7 @@ def rename_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
-def set_pop_policy(request: HttpRequest, pk: int) -> HttpResponse:
+def set_mailbox_pop_policy(request: HttpRequest, pk: int) -> HttpResponse:
     """Say what happens to a message that a POP program deletes."""
     mailbox = _mailbox_to_change(request, pk)
     form = PopPolicyForm(request.POST or None, mailbox=mailbox)
@@ -286,7 +286,7 @@ def set_pop_policy(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(request, _("Saved. It counts from the next POP connection on."))
         return redirect("show_mailbox_settings", mailbox.pk)
 
-    return handle_form(request, form, save, "addresses/set_pop_policy.html", {"mailbox": mailbox})
+    return handle_form(request, form, save, "addresses/set_mailbox_pop_policy.html", {"mailbox": mailbox})
 
 
 @login_required

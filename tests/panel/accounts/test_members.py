@@ -173,7 +173,7 @@ def test_buttons_are_there_for_those_who_may(cast: Cast, signed_in: SignedIn, ro
         reverse("home"),
         reverse("list_mailboxes"),
         reverse("show_domain", args=[cast.domain.name]),
-        reverse("show_mailbox", args=[cast.mailbox.pk]),
+        reverse("show_mailbox_settings", args=[cast.mailbox.pk]),
     ]
     for url in urls:
         page = client.get(url).content.decode()

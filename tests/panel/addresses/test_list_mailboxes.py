@@ -194,7 +194,7 @@ def test_a_manager_here_who_only_reads_there(cast: Cast, signed_in: SignedIn) ->
 
 
 def test_pop_policy_in_plain_words(cast: Cast, signed_in: SignedIn) -> None:
-    url = reverse("set_pop_policy", args=[cast.mailbox.pk])
+    url = reverse("set_mailbox_pop_policy", args=[cast.mailbox.pk])
     client = signed_in(cast.manager)
     for given, policy in (
         ({"pop_deletes": "keep_days", "days": "7"}, "keep:7"),

@@ -53,6 +53,7 @@ def test_lines_become_mailboxes_with_passwords(cast: Cast) -> None:
         ("bob\ncarol\n\nbob", [1, 4]),
         ("x\n\nanna", [3]),
         ("=cmd()\nb", [1]),
+        ("c d\nx@elsewhere.test\ny; Y; lots", [1, 2, 3]),
     ],
 )
 def test_bad_lines_are_named_and_nothing_is_created(cast: Cast, text: str, numbers: list[int]) -> None:
