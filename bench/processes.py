@@ -27,11 +27,18 @@ class BenchProblem(Exception):
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
     """Hold back what would interrupt, until clearing up is done: half of it would leave folders behind."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTIONS)
+    held: list[int] = []
+    # Not by a mask: it holds back in this thread alone, and Python hands on what another thread was sent.
+    before = {
+        number: signal.signal(number, lambda sent, _frame: held.append(sent)) for number in INTERRUPTIONS
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for sent in held:
+            signal.raise_signal(sent)
 
 
 def become() -> list[str]:

@@ -98,6 +98,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "panel.accounts.middleware.speak_their_language",
     "panel.accounts.middleware.ask_to_wait",
+    "panel.accounts.middleware.keep_owners_to_their_own",
     "panel.accounts.middleware.note_session",
     "panel.accounts.middleware.say_who_acts",
     "panel.accounts.middleware.require_own_password",
@@ -160,7 +161,8 @@ DATABASES = {"default": _database(ENVIRONMENT.database_url)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = ["panel.accounts.backends.People"]
+# People first: where an e-mail is a mailbox's address too, the password says who signs in.
+AUTHENTICATION_BACKENDS = ["panel.accounts.backends.People", "panel.addresses.backends.MailboxOwners"]
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 LOGOUT_REDIRECT_URL = "account_login"
@@ -322,5 +324,6 @@ LOGGING = {
 PRODUCT_NAME = MFA_TOTP_ISSUER = "Restante"
 DELETION_WINDOW = timedelta(days=14)
 INVITATION_LIFE = timedelta(days=7)
+PASSWORD_LINK_LIFE = timedelta(days=3)
 DEFAULT_QUOTA_BYTES = 5 * 1024**3
 JOBS_KEPT = timedelta(days=90)

@@ -8,6 +8,7 @@ urlpatterns = [
     path("", include("panel.accounts.people_urls")),
     path("", include("panel.addresses.urls")),
     path("", include("panel.addresses.customer_urls")),
+    path("", include("panel.addresses.owner_urls")),
     path("", include("panel.core.urls")),
 ]
 

@@ -40,6 +40,8 @@ SUPERVISOR_KILLED = "supervisor_killed"
 MACHINE_WENT_DOWN = "machine_went_down"
 #: Dovecot's log process was killed, so lines of the log are missing.
 LOG_KILLED = "log_killed"
+#: Dovecot's anvil was killed, which knows the open sessions: none of them could have been ended any more.
+ANVIL_KILLED = "anvil_killed"
 #: The mail root is not there any more, so Dovecot was stopped. Detail: why.
 MAIL_ROOT_GONE = "mail_root_gone"
 #: Segments of the log were removed unread. Detail: the first number, the last, and their bytes.

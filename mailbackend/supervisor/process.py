@@ -326,12 +326,26 @@ def orphan_sessions(data: DataDir) -> list[int]:
     ]
 
 
-def was_cut_off(data: DataDir) -> str | None:
-    """Say what cut off the last supervisor: "kill" or "power", or None if it ended in peace."""
-    record = _read_record(data)
-    if record is None:
+def begin_run(data: DataDir) -> str | None:
+    """Note that a supervisor runs, and say what cut off the one before: "kill", "power", or None if it ended in peace.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    record = _run_record(data)
+    try:
+        before = record.read_text()
+    except FileNotFoundError:
+        before = ""
+    record.write_text(_boot_id())
+    if not before:
         return None
-    return "kill" if record[1] == _boot_id() else "power"
+    return "kill" if before == _boot_id() else "power"
+
+
+def end_run(data: DataDir) -> None:
+    """Note that the supervisor ends in peace."""
+    _run_record(data).unlink(missing_ok=True)
 
 
 def log_process(session: int) -> int | None:
@@ -426,20 +440,19 @@ def _owner(pid: int) -> int | None:
         return None
 
 
+def _run_record(data: DataDir) -> Path:
+    return data.dovecot / "supervisor.boot"
+
+
 def _session_record(data: DataDir) -> Path:
     return data.dovecot / "session.json"
 
 
 def _recorded_session(data: DataDir) -> int | None:
-    record = _read_record(data)
-    return record[0] if record and record[1] == _boot_id() else None
-
-
-def _read_record(data: DataDir) -> tuple[int, str] | None:
-    """The session of the last launch, and the boot of the machine in which it was; None if it has ended."""
+    """The session of the last launch in this boot of the machine; None if it has ended."""
     try:
         record = json.loads(_session_record(data).read_text())
-        return int(record["session"]), str(record["boot"])
+        return int(record["session"]) if record["boot"] == _boot_id() else None
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
 

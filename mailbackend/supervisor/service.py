@@ -211,6 +211,7 @@ class MailService:
         if self._state is State.RUNNING:
             self._history.add(history.SHUT_DOWN)
         await self._halt()
+        process.end_run(self._data)
 
     async def _queue_looks(self) -> None:
         """Queue a look from time to time, one at most."""
@@ -315,7 +316,11 @@ class MailService:
             generations.check_marker(self._data, good.config)
             self._check_same_mail_root(good.config)
             process.check_ports(good.config)
-            process.validate(programs, good.folder)
+            try:
+                process.validate(programs, good.folder)
+            except Problem:
+                # It was made for another Dovecot: what keeps the new one from being used is what counts.
+                raise problem from None
             return good, f"The last good configuration is in use. {problem}"
 
     def _check_log_room(self) -> None:
@@ -491,9 +496,11 @@ class MailService:
         except Problem as problem:
             await self._leave_mail_root(problem)
             return
-        if self._was_log_killed(self._tend_log()):
-            self._history.add(history.LOG_KILLED)
-            await self._fall("Dovecot's log process was killed, so Dovecot is started again.")
+        lost = self._lost_for_good(self._tend_log())
+        if lost:
+            code, reason = lost
+            self._history.add(code)
+            await self._fall(reason)
 
     async def _leave_mail_root(self, problem: Problem) -> None:
         """Without its mail root Dovecot would make new, empty homes in the place of the real ones."""
@@ -504,16 +511,27 @@ class MailService:
         self._wake_at = asyncio.get_running_loop().time() + RECHECK
         log.info("FATAL: %s", problem)
 
-    def _was_log_killed(self, troubles: list[Trouble]) -> bool:
-        """Dovecot replaces a killed log process, but its other processes do not find the new one.
+    def _lost_for_good(self, troubles: list[Trouble]) -> tuple[str, str] | None:
+        """Return what happened and in words, if Dovecot lost a process that it replaces in vain.
 
-        That one has ended says nothing: a reload begins another, and the old one goes with its last session.
+        Its other processes do not find the new log process. The new anvil knows nothing of the sessions that
+        are open, so that none of them can be ended any more. Only the master's own line counts: that such a
+        process has ended says nothing, since a reload begins others, and the old ones go with their last session.
         """
         since = self._since
-        return since is not None and any(
-            trouble.code == "log_killed" and datetime.datetime.fromisoformat(trouble.at) >= since
+        fresh = [
+            trouble
             for trouble in troubles
-        )
+            if since is not None and datetime.datetime.fromisoformat(trouble.at) >= since
+        ]
+        if any(trouble.code == "log_killed" for trouble in fresh):
+            return history.LOG_KILLED, "Dovecot's log process was killed, so Dovecot is started again."
+        if any(trouble.code in ("killed", "crashed") and trouble.service == "anvil" for trouble in fresh):
+            return (
+                history.ANVIL_KILLED,
+                "Dovecot's list of connections (anvil) was lost, so Dovecot is started again.",
+            )
+        return None
 
     def _tend_log(self) -> list[Trouble]:
         """Begin a new segment when one is full, and remove what may go. Return what is new in the log."""
@@ -600,9 +618,17 @@ class MailService:
         await child.wait()
         self._events.put_nowait(Exited(child))
 
+    def _begin_run(self) -> str | None:
+        try:
+            return process.begin_run(self._data)
+        except OSError as err:
+            # On a full disk; that it is not noted is no reason to serve no mail.
+            log.info("the start of this supervisor is not noted: %s", err)
+            return None
+
     async def _end_orphans(self) -> None:
         """End the Dovecot of a supervisor that was killed, and note that it was."""
-        cut_off = process.was_cut_off(self._data)
+        cut_off = self._begin_run()
         orphans = await asyncio.to_thread(process.orphan_sessions, self._data)
         for session in orphans:
             log.info("ending the Dovecot with pid %d, whose supervisor is gone", session)

@@ -3,12 +3,31 @@ may see and not change is forbidden (403)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from panel.accounts.models import Customer, User
 from panel.accounts.selectors import customers_read_by, may_manage, may_own
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+#: How a page is marked that owners of mailboxes may open.
+_OPEN_TO_OWNERS = "open_to_owners"
+
+
+def open_to_owners(view: View) -> View:
+    """Mark a page that the owner of a mailbox may open; every other is forbidden to them (see the middleware)."""
+    setattr(view, _OPEN_TO_OWNERS, True)
+    return view
+
+
+def is_open_to_owners(view: Callable[..., Any]) -> bool:
+    """Say whether a page is marked so."""
+    return getattr(view, _OPEN_TO_OWNERS, False) is True
 
 
 def person_of(request: HttpRequest) -> User:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 from allauth.mfa.models import Authenticator
@@ -26,13 +25,14 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from panel.accounts import own_account
-from panel.accounts.access import person_of
+from panel.accounts.access import open_to_owners, person_of
 from panel.accounts.adapters import passkeys_work_at
 from panel.accounts.devices import in_words
 from panel.accounts.forms import AddAppForm, AddPasskeyForm, LanguageForm, RenamePasskeyForm
 from panel.accounts.models import User
 
 
+@open_to_owners
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def show_account(request: HttpRequest) -> HttpResponse:
@@ -49,6 +49,7 @@ def show_account(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/show_account.html", context, status=400 if form.errors else 200)
 
 
+@open_to_owners
 @login_required
 @require_safe
 def list_sessions(request: HttpRequest) -> HttpResponse:
@@ -58,6 +59,7 @@ def list_sessions(request: HttpRequest) -> HttpResponse:
     )
 
 
+@open_to_owners
 @login_required
 @require_POST
 def end_session(request: HttpRequest, pk: int) -> HttpResponse:
@@ -74,6 +76,7 @@ def end_session(request: HttpRequest, pk: int) -> HttpResponse:
     return redirect("usersessions_list")
 
 
+@open_to_owners
 @login_required
 @require_POST
 def end_other_sessions(request: HttpRequest) -> HttpResponse:
@@ -167,31 +170,21 @@ class MakeCodes(codes.GenerateRecoveryCodesView):
     template_name = "accounts/make_recovery_codes.html"
 
 
-View = Callable[..., HttpResponseBase]
-
-
-def _for_people(view: View) -> View:
-    """Guard a page of the second factor: the owner of a mailbox has none, for mail programs cannot ask for it."""
-
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        if person_of(request).is_mailbox:
-            raise Http404
-        return view(request, *args, **kwargs)
-
+def _own(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """Guard a page of the second factor. Owners of mailboxes have none: mail programs could not ask for it."""
     # Django's form views take PUT for a POST.
-    return never_cache(login_required(require_http_methods(["GET", "HEAD", "POST"])(guarded)))
+    return never_cache(login_required(require_http_methods(["GET", "HEAD", "POST"])(view)))
 
 
-add_app = _for_people(AddApp.as_view())
-remove_app = _for_people(RemoveApp.as_view())
-list_passkeys = _for_people(ListPasskeys.as_view())
-add_passkey = _for_people(AddPasskey.as_view())
-rename_passkey = _for_people(RenamePasskey.as_view())
-remove_passkey = _for_people(RemovePasskey.as_view())
-show_codes = _for_people(ShowCodes.as_view())
-download_codes = _for_people(DownloadCodes.as_view())
-make_codes = _for_people(MakeCodes.as_view())
+add_app = _own(AddApp.as_view())
+remove_app = _own(RemoveApp.as_view())
+list_passkeys = _own(ListPasskeys.as_view())
+add_passkey = _own(AddPasskey.as_view())
+rename_passkey = _own(RenamePasskey.as_view())
+remove_passkey = _own(RemovePasskey.as_view())
+show_codes = _own(ShowCodes.as_view())
+download_codes = _own(DownloadCodes.as_view())
+make_codes = _own(MakeCodes.as_view())
 
 
 def _second_factor_of(user: User) -> dict[str, Any]:

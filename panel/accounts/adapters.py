@@ -22,6 +22,7 @@ from django.utils.translation import gettext_lazy
 
 from panel.accounts import own_account, services, signing_in
 from panel.accounts.devices import remember_device
+from panel.accounts.mailbox_owners import mailboxes
 from panel.accounts.models import User
 from panel.accounts.selectors import may_sign_in, suspended_customers_of
 from panel.core.audit import record
@@ -87,7 +88,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def post_login(self, request: HttpRequest, user: Any, **kwargs: Any) -> HttpResponse:
         """Record who came in, and note that they did from this browser."""
         with signing_in.as_person(request, user):
-            record("sign_in.succeeded", target=user)
+            signing_in.note("sign_in.succeeded", user)
         response = super().post_login(request, user, **kwargs)
         remember_device(request, response, user.sign_in_name)
         return response
@@ -183,6 +184,8 @@ def passkeys_work_at(request: HttpRequest) -> bool:
 
 def _why_not(user: User) -> str:
     """Return why somebody whose password or passkey was right may not sign in."""
+    if user.is_active and user.is_mailbox:
+        return mailboxes().refusal(user)
     suspended = suspended_customers_of(user).first() if user.is_active else None
     if suspended is None:
         return _("This account is switched off. Ask your host.")

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils.functional import SimpleLazyObject
 
+from panel.accounts.mailbox_owners import mailboxes
 from panel.accounts.models import User
 from panel.accounts.selectors import customers_read_by
 
@@ -15,12 +16,16 @@ NAMED = 5
 
 
 def standing(request: HttpRequest) -> dict[str, Any]:
-    """Return the customer that is acted for, and a person's own customers; asked for only where a page shows them."""
+    """Return whom is acted for, a person's own customers, and the name of the other one that they can sign in as.
+
+    What costs a query is asked for only where a page shows it.
+    """
     user = getattr(request, "user", None)
     if not isinstance(user, User):
         return {}
     return {
         "acting_for": user.acting_for,
+        "other_name": SimpleLazyObject(lambda: mailboxes().other_name(user)),
         "own_customers": SimpleLazyObject(
             lambda: [] if user.sees_all else list(customers_read_by(user)[:NAMED])
         ),

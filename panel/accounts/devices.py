@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
-from panel.accounts.limits import normalised
+from panel.accounts.limits import counted_as
 
 #: A cookie that is sent to the sign-in pages alone. It lets nobody in: it says which limits count.
 COOKIE = "device"
@@ -54,7 +54,7 @@ def _read(request: HttpRequest) -> tuple[str, list[str]]:
 
 
 def _mark(name: str) -> str:
-    return salted_hmac(_SALT, normalised(name), algorithm="sha256").hexdigest()[:24]
+    return salted_hmac(_SALT, counted_as(name), algorithm="sha256").hexdigest()[:24]
 
 
 # The first that fits: Edge and Opera call themselves Chrome too, and everybody calls themselves Safari.

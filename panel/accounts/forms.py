@@ -60,7 +60,8 @@ class SignInForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.request = request
         self.user: User | None = None
-        if self.data.get("username"):  # a second try: the e-mail is there, the password has to be typed again
+        # A second try, or a link that brought the e-mail: it is there, the password has to be typed.
+        if self.data.get("username") or self.initial.get("username"):
             del self.fields["username"].widget.attrs["autofocus"]
             self.fields["password"].widget.attrs["autofocus"] = True
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from django.db import connection, transaction
 from django.utils.crypto import salted_hmac
 
+from mailbackend.addresses import AddressError, parse_address
 from panel.accounts.models import Attempts
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -97,7 +98,7 @@ def for_password(name: str, remote_ip: str, device: str) -> list[Limit]:
         remote_ip: the client's address.
         device: of the browser, if this person signed in from it before, else empty.
     """
-    who = normalised(name)
+    who = counted_as(name)
     if device:
         return [Limit.of(DEVICE, who, device)]
     network = network_of(remote_ip)
@@ -173,6 +174,15 @@ def forget_old() -> int:
 def normalised(name: str) -> str:
     """Return one form for all ways to type a name."""
     return unicodedata.normalize("NFKC", name).strip().casefold()
+
+
+def counted_as(name: str) -> str:
+    """Return what a name is counted as: an address the same in either form of its domain."""
+    name = normalised(name)
+    try:
+        return str(parse_address(name))
+    except AddressError:
+        return name
 
 
 def network_of(remote_ip: str) -> str:

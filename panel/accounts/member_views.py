@@ -17,7 +17,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from panel.accounts import members
-from panel.accounts.access import customer_of, owner_of, person_of
+from panel.accounts.access import customer_of, open_to_owners, owner_of, person_of
 from panel.accounts.member_forms import InvitationForm, NewPersonForm, RoleForm
 from panel.accounts.models import Customer, Invitation, Membership, User
 from panel.accounts.selectors import customers_read_by, may_own
@@ -128,6 +128,7 @@ def withdraw_invitation(request: HttpRequest, pk: int, invitation_pk: int) -> Ht
     )
 
 
+@open_to_owners
 @sensitive_post_parameters("password")
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import translation
 
+from panel.accounts.access import is_open_to_owners
 from panel.accounts.limits import Busy, TooMany
 from panel.accounts.models import Customer, User
 from panel.core.audit import Actor, acting
@@ -36,6 +39,27 @@ def speak_their_language(
         return get_response(request)
 
     return middleware
+
+
+class keep_owners_to_their_own:
+    """Forbid the owners of mailboxes every page that is not marked as open to them."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Pass the request on; its view is looked at below."""
+        return self.get_response(request)
+
+    def process_view(self, request: HttpRequest, view: Callable[..., Any], *_: Any) -> None:
+        """Look at the page that is asked for.
+
+        Raises:
+            PermissionDenied: if it is not for them.
+        """
+        user = request.user
+        if isinstance(user, User) and user.is_mailbox and not is_open_to_owners(view):
+            raise PermissionDenied
 
 
 class ask_to_wait:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import QuerySet
 
+from panel.accounts.mailbox_owners import mailboxes
 from panel.accounts.models import Customer, Membership, User
 from panel.core.errors import Problem
 
@@ -13,10 +14,15 @@ _OWN = (Membership.Role.OWNER,)
 
 
 def may_sign_in(person: User) -> bool:
-    """Say whether a person may be in the panel: switched on, and not a member of suspended customers alone."""
+    """Say whether a person may be in the panel: switched on, and not a member of suspended customers alone.
+
+    The owner of a mailbox may as long as the mailbox may be signed in to.
+    """
     if not person.is_active:
         return False
-    if person.is_admin or person.is_mailbox:
+    if person.is_mailbox:
+        return not mailboxes().refusal(person)
+    if person.is_admin:
         return True
     suspended = [at is not None for at in person.memberships.values_list("customer__suspended_at", flat=True)]
     return not suspended or not all(suspended)

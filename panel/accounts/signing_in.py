@@ -15,6 +15,7 @@ from django.utils.crypto import constant_time_compare
 from panel.accounts import limits
 from panel.accounts.devices import known_device
 from panel.accounts.limits import Limit
+from panel.accounts.mailbox_owners import mailboxes
 from panel.accounts.models import User
 from panel.core.audit import Actor, acting, record
 from panel.core.sealed import unseal
@@ -51,6 +52,9 @@ def confirm_password(request: HttpRequest, user: User, password: str) -> bool:
     """
 
     def check() -> User | None:
+        if user.is_mailbox:  # their address may be a person's e-mail too, who would be asked first
+            with limits.hashing.turn():
+                return user if mailboxes().fits(user, password) else None
         found = _authenticate(request, user.sign_in_name, password)
         return found if found is not None and found.pk == user.pk else None
 
@@ -106,9 +110,9 @@ def _limited(
         limits.give_back(counted)
         return found
     with transaction.atomic():
-        record(action, target=target)
+        note(action, target)
         if last:
-            record("sign_in.limited", target=target)
+            note("sign_in.limited", target)
     return None
 
 
@@ -146,8 +150,15 @@ def _use_totp(pk: int, code: str) -> bool:
 
 def whoever(name: str) -> User:
     """Return somebody of this name for the audit trail. What is no address may be a password in the wrong field."""
-    name = limits.normalised(name)
-    return User.objects.filter(email=name).first() or User(email=name if "@" in name else "–")
+    normalised = limits.normalised(name)
+    person = User.objects.filter(email=normalised).first() or mailboxes().owner_named(name)
+    return person or User(email=normalised if "@" in normalised else "–")
+
+
+def note(action: str, user: User) -> None:
+    """Record what somebody did at signing in. Of a mailbox's owner its customer may read too, with the mailbox."""
+    target, customer_id = mailboxes().audited(user) if user.is_mailbox else (user, None)
+    record(action, target=target, customer_id=customer_id)
 
 
 def _remote_ip(request: HttpRequest) -> str:

@@ -7,6 +7,7 @@ from django.urls import path, re_path
 from django.views.generic import TemplateView
 
 from panel.accounts import account_views, views
+from panel.accounts.access import open_to_owners
 
 urlpatterns = [
     path("sign-in/", views.sign_in, name="account_login"),
@@ -16,7 +17,7 @@ urlpatterns = [
     path("password/forgotten/", views.ask_for_reset, name="account_reset_password"),
     path(
         "password/forgotten/sent/",
-        TemplateView.as_view(template_name="accounts/reset_sent.html"),
+        open_to_owners(TemplateView.as_view(template_name="accounts/reset_sent.html")),
         name="account_reset_password_done",
     ),
     path("password/new/", views.open_reset_link, name="open_reset_link"),
@@ -27,7 +28,7 @@ urlpatterns = [
     ),
     path(
         "password/new/done/",
-        TemplateView.as_view(template_name="accounts/reset_done.html"),
+        open_to_owners(TemplateView.as_view(template_name="accounts/reset_done.html")),
         name="account_reset_password_from_key_done",
     ),
     path("account/", account_views.show_account, name="show_account"),

@@ -21,7 +21,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from panel.accounts import own_account, services
-from panel.accounts.access import person_of
+from panel.accounts.access import open_to_owners, person_of
 from panel.accounts.adapters import passkeys_work_at
 from panel.accounts.forms import (
     AskForResetForm,
@@ -46,6 +46,10 @@ class SignIn(account.LoginView):
     def get_form_class(self) -> Any:
         """Ours, whatever is set."""
         return self.form_class
+
+    def get_initial(self) -> dict[str, Any]:
+        """Fill in the name that a link brings."""
+        return super().get_initial() | {"username": self.request.GET.get("name", "")[:254]}
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Offer passkeys where browsers do."""
@@ -116,16 +120,17 @@ class ResetPassword(account.PasswordResetFromKeyView):
 
 # Django's form views take PUT for a POST.
 _forms_only = require_http_methods(["GET", "HEAD", "POST"])
-sign_in = _forms_only(sensitive_post_parameters()(SignIn.as_view()))
-sign_in_by_code = _forms_only(sensitive_post_parameters()(SignInByCode.as_view()))
-sign_in_by_passkey = _forms_only(SignInByPasskey.as_view())
+sign_in = open_to_owners(_forms_only(sensitive_post_parameters()(SignIn.as_view())))
+sign_in_by_code = open_to_owners(_forms_only(sensitive_post_parameters()(SignInByCode.as_view())))
+sign_in_by_passkey = open_to_owners(_forms_only(SignInByPasskey.as_view()))
 confirm_password = _forms_only(sensitive_post_parameters()(ConfirmPassword.as_view()))
 confirm_code = _forms_only(sensitive_post_parameters()(ConfirmCode.as_view()))
 confirm_passkey = _forms_only(ConfirmPasskey.as_view())
-reset_password = _forms_only(sensitive_post_parameters()(ResetPassword.as_view()))
-sign_out = require_POST(account.LogoutView.as_view())
+reset_password = open_to_owners(_forms_only(sensitive_post_parameters()(ResetPassword.as_view())))
+sign_out = open_to_owners(require_POST(account.LogoutView.as_view()))
 
 
+@open_to_owners
 @require_http_methods(["GET", "HEAD", "POST"])
 def ask_for_reset(request: HttpRequest) -> HttpResponse:
     """Ask for a link to set a new password. The answer is the same for every e-mail, and takes as long."""
@@ -138,6 +143,7 @@ def ask_for_reset(request: HttpRequest) -> HttpResponse:
     return render(request, "accounts/ask_for_reset.html", {"form": form}, status=400 if form.errors else 200)
 
 
+@open_to_owners
 @never_cache
 @require_safe
 def open_reset_link(request: HttpRequest) -> HttpResponse:

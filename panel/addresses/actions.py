@@ -22,7 +22,11 @@ describe_actions(
         "mailbox.created": _("Created a mailbox"),
         "mailbox.not_created": _("Took back a mailbox that could not be made"),
         "mailbox.edited": _("Changed a mailbox"),
+        "mailbox.renamed": _("Gave a mailbox another address"),
         "mailbox.password_set": _("Set a mailbox's password"),
+        "mailbox.own_password_set": _("Changed the password of their own mailbox"),
+        "mailbox.link_made": _("Made a link to choose a mailbox's password"),
+        "mailbox.password_chosen": _("Chose a mailbox's password by a link"),
         "mailbox.pop_policy_set": _("Changed what POP deletes"),
         "mailbox.suspended": _("Suspended a mailbox"),
         "mailbox.resumed": _("Resumed a mailbox"),
@@ -34,6 +38,9 @@ describe_actions(
 describe_values(
     {
         "default_quota_bytes": Value(_("Quota of new mailboxes"), nothing=_("The usual one")),
+        "domain": Value(_("Domain")),
+        "address": Value(_("Address")),
+        "local_part": Value(_("Before the @")),
         "display_name": Value(_("Name")),
         "quota_bytes": Value(_("Quota"), nothing=_("No limit")),
         "imap": Value("IMAP"),
@@ -44,5 +51,6 @@ describe_values(
         ),
         "pop_keep_days": Value(_("Days that a copy is kept")),
         "deleted_at": Value(_("Deleted")),
+        "expires_at": Value(_("Works until")),
     }
 )

@@ -16,10 +16,13 @@ class AddressesConfig(AppConfig):
     name = "panel.addresses"
 
     def ready(self) -> None:
-        """Watch migrations, and register the part's jobs and actions in every process: each may need one."""
+        """Watch migrations, and register the part's jobs, actions and owners in every process: each may need one."""
         import panel.addresses.actions
         import panel.addresses.tasks  # noqa: F401  (importing it registers them)
+        from panel.accounts import mailbox_owners
+        from panel.addresses.owners import MailboxesForSignIn
 
+        mailbox_owners.register(MailboxesForSignIn())
         pre_migrate.connect(_before_migration, sender=self)
         post_migrate.connect(_after_migration, sender=self)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
+from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _g
 from django.utils.translation import gettext_lazy as _
@@ -145,6 +146,13 @@ def _domain_label(domain: Domain) -> str:
     return domain.unicode_name
 
 
+def offer_domains(field: forms.Field, domains: QuerySet[Domain]) -> None:
+    """Have a list of choices offer those of the domains that are not deleted, as people write them."""
+    assert isinstance(field, forms.ModelChoiceField)
+    field.queryset = selectors.domains_in_state(domains, "")
+    field.label_from_instance = _domain_label  # type: ignore[assignment]  # as Django documents
+
+
 class CreateMailboxForm(VersionedForm):
     """A new mailbox."""
 
@@ -169,10 +177,7 @@ class CreateMailboxForm(VersionedForm):
         quota = (domain and domain.default_quota_bytes) or settings.DEFAULT_QUOTA_BYTES
         kwargs.setdefault("initial", {"domain": domain, "quota": quota})
         super().__init__(*args, **kwargs)
-        domains = self.fields["domain"]
-        assert isinstance(domains, forms.ModelChoiceField)
-        domains.queryset = selectors.domains_in_state(selectors.domains_managed_by(person), "")
-        domains.label_from_instance = _domain_label  # type: ignore[assignment]  # as Django documents
+        offer_domains(self.fields["domain"], selectors.domains_managed_by(person))
 
     def clean(self) -> dict[str, Any]:
         """Check the password against what is known of its owner."""
@@ -184,6 +189,106 @@ class CreateMailboxForm(VersionedForm):
             except forms.ValidationError as err:
                 self.add_error("password", err)
         return values
+
+
+class CreateMailboxesForm(VersionedForm):
+    """Several new mailboxes, one a line."""
+
+    domain = forms.ModelChoiceField(label=_("Domain"), queryset=Domain.objects.none(), empty_label=None)
+    quota = QuotaField(label=_("Quota"), help_text=_("For each line that names no other."))
+    lines = forms.CharField(
+        label=_("Mailboxes, one a line"),
+        max_length=200_000,
+        strip=False,
+        widget=forms.Textarea(
+            attrs={
+                "rows": 10,
+                "autocapitalize": "none",
+                "autocomplete": "off",
+                "spellcheck": "false",
+                "placeholder": "anna; Anna Martin; 5 GB\nsales; Sales\nbob",
+            }
+        ),
+    )
+
+    def __init__(self, *args: Any, person: User, domain: Domain | None = None, **kwargs: Any) -> None:
+        quota = (domain and domain.default_quota_bytes) or settings.DEFAULT_QUOTA_BYTES
+        kwargs.setdefault("initial", {"domain": domain, "quota": quota})
+        super().__init__(*args, **kwargs)
+        offer_domains(self.fields["domain"], selectors.domains_managed_by(person))
+
+
+class RenameMailboxForm(VersionedForm):
+    """Another address for a mailbox, on a domain of the same customer."""
+
+    local_part = forms.CharField(
+        label=_("New address"),
+        max_length=200,
+        widget=forms.TextInput(
+            attrs={"autocapitalize": "none", "autocomplete": "off", "spellcheck": "false"}
+        ),
+    )
+    domain = forms.ModelChoiceField(label=_("Domain"), queryset=Domain.objects.none(), empty_label=None)
+
+    def __init__(self, *args: Any, mailbox: Mailbox, person: User, **kwargs: Any) -> None:
+        kwargs["initial"] = {
+            "local_part": mailbox.local_part,
+            "domain": mailbox.domain,
+            "version": mailbox.version,
+        }
+        super().__init__(*args, **kwargs)
+        domains = selectors.domains_managed_by(person).filter(customer=mailbox.domain.customer)
+        offer_domains(self.fields["domain"], domains)
+
+
+class PopPolicyForm(VersionedForm):
+    """What happens to a message that a POP program deletes."""
+
+    pop_deletes = forms.ChoiceField(
+        label=_("When a POP program deletes a message"),
+        choices=[
+            (
+                Mailbox.PopDeletes.KEEP_DAYS.value,
+                _("Keep a copy on the server for some days, where POP does not see it. Recommended."),
+            ),
+            (
+                Mailbox.PopDeletes.KEEP.value,
+                _("Keep it on the server, where POP does not see it, until it is deleted over IMAP."),
+            ),
+            (
+                Mailbox.PopDeletes.DELETE.value,
+                _("Delete it at once, as the program asks. It is gone from every device."),
+            ),
+        ],
+        widget=forms.RadioSelect,
+    )
+    days = forms.IntegerField(
+        label=_("Days that a copy is kept"),
+        min_value=1,
+        max_value=services.POP_KEEP_DAYS_MAX,
+        required=False,
+        help_text=_("Counts only with the first choice."),
+    )
+
+    def __init__(self, *args: Any, mailbox: Mailbox, **kwargs: Any) -> None:
+        kwargs["initial"] = {"pop_deletes": mailbox.pop_deletes, "days": mailbox.pop_keep_days}
+        super().__init__(*args, **kwargs)
+
+    def clean(self) -> dict[str, Any]:
+        """Ask for the days where they count."""
+        values = super().clean() or self.cleaned_data
+        keeps = values.get("pop_deletes") == Mailbox.PopDeletes.KEEP_DAYS
+        if keeps and "days" not in self.errors and values.get("days") is None:
+            self.add_error("days", _g("Say for how many days."))
+        return values
+
+    @property
+    def policy(self) -> str:
+        """What was chosen, as `services.set_pop_policy` takes it."""
+        chosen: str = self.cleaned_data["pop_deletes"]
+        if chosen == Mailbox.PopDeletes.KEEP_DAYS:
+            return f"keep:{self.cleaned_data['days']}"
+        return chosen
 
 
 class EditMailboxForm(VersionedForm):

@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from mailbackend.addresses import Address, domain_for_people
-from panel.accounts.models import Customer
+from panel.accounts.models import Customer, User
 
 
 class Domain(models.Model):
@@ -91,11 +91,14 @@ class Mailbox(models.Model):
         KEEP = "keep", _("Keep until deleted over IMAP")
         DELETE = "delete", _("Delete at once, as the program asks")
 
-    domain = models.ForeignKey(Domain, on_delete=models.PROTECT, related_name="mailboxes")
+    # Without an index of its own, which SQLite would take instead of `mailbox_listed`.
+    domain = models.ForeignKey(Domain, on_delete=models.PROTECT, related_name="mailboxes", db_index=False)
     local_part = models.CharField(_("address"), max_length=64)
     address = models.CharField(max_length=254)
     display_name = models.CharField(_("name"), max_length=100, blank=True)
     password = models.CharField(max_length=255)
+    # Whom its owner is in the panel, from their first sign-in on.
+    user = models.OneToOneField(User, null=True, on_delete=models.SET_NULL, related_name="mailbox")
     quota_bytes = models.BigIntegerField(_("quota"), null=True, blank=True)
     imap = models.BooleanField(default=True)
     pop3 = models.BooleanField(default=True)
@@ -109,6 +112,9 @@ class Mailbox(models.Model):
     suspended_reason = models.CharField(max_length=200, blank=True)
     deleted_at = models.DateTimeField(null=True)
     purging_at = models.DateTimeField(null=True)  # from then on nothing brings it back
+    used_bytes = models.BigIntegerField(null=True)  # as Dovecot said last; None before it was asked
+    used_at = models.DateTimeField(null=True)  # when it said so
+    last_seen_at = models.DateTimeField(null=True)  # last connection, written by the connection log
     version = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -118,7 +124,29 @@ class Mailbox(models.Model):
                 fields=["domain", "local_part"], condition=Q(deleted_at=None), name="address_once"
             ),
         ]
-        indexes = [models.Index(fields=["address"], name="mailbox_address")]
+        indexes = [
+            # All that lists filter, search and sort by, so that they read an index and not the rows, which are much
+            # wider: of everybody in the order of addresses, and of some domains.
+            models.Index(
+                fields=["address", "domain", "display_name", "suspended_at", "provisioned_at", "deleted_at"],
+                name="mailbox_address",
+            ),
+            models.Index(fields=["used_bytes"], name="mailbox_used"),
+            models.Index(
+                fields=[
+                    "domain",
+                    "address",
+                    "display_name",
+                    "used_bytes",
+                    "suspended_at",
+                    "provisioned_at",
+                    "deleted_at",
+                ],
+                name="mailbox_listed",
+            ),
+            # The few that are deleted: their list does not go through the others.
+            models.Index(fields=["address"], condition=Q(deleted_at__isnull=False), name="mailbox_deleted"),
+        ]
 
     def __str__(self) -> str:
         return self.address
@@ -181,3 +209,17 @@ class PurgedMailbox(models.Model):
     def home_path(self) -> PurePosixPath:
         """Its home, relative to the mail root."""
         return PurePosixPath(self.home)
+
+
+class PasswordLink(models.Model):
+    """A link by which a mailbox's owner chooses its password, once. Only its hash is kept."""
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="password_links")
+    token_hash = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    def __str__(self) -> str:
+        return f"for {self.mailbox}"

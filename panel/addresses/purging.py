@@ -21,6 +21,7 @@ from mailbackend import maildir, retired
 from mailbackend.dovecot.doveadm import DoveadmError
 from panel.addresses import sessions
 from panel.addresses.models import Domain, Mailbox, PurgedMailbox
+from panel.addresses.owners import forget_owners
 from panel.addresses.report import Failure, Report
 from panel.core import audit, jobs, mail
 
@@ -304,4 +305,5 @@ def _forget(gone: Sequence[Mailbox]) -> None:
         rows = Mailbox.objects.select_for_update(of=("self",)).select_related("domain")
         there = list(rows.filter(pk__in=[mailbox.pk for mailbox in gone], purging_at__isnull=False))
         audit.record_all("mailbox.purged", [(mailbox, mailbox.domain.customer_id, {}) for mailbox in there])
+        forget_owners(there)
         Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in there]).delete()

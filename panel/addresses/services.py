@@ -24,10 +24,12 @@ from mailbackend.addresses import (
     normalise_local_part,
 )
 from mailbackend.passwords import hash_password
+from panel.accounts.limits import hashing
 from panel.accounts.models import Customer
 from panel.accounts.services import check_line
 from panel.addresses.limits import check_limits, check_quota, check_storage, is_more
-from panel.addresses.models import Domain, Mailbox
+from panel.addresses.models import Domain, Mailbox, PasswordLink
+from panel.addresses.owners import forget_owners
 from panel.addresses.sessions import end_sessions, end_sessions_of_domain
 from panel.addresses.welcome import welcome_message
 from panel.core import audit, mail
@@ -250,9 +252,55 @@ def set_mailbox_password(*, mailbox: Mailbox, password: str) -> None:
     """
     check_alive(mailbox)
     check_mailbox_password(password)
-    hashed = hash_password(password)
+    save_mailbox_password(mailbox=mailbox, hashed=hash_password(password), action="mailbox.password_set")
+
+
+def change_own_password(*, mailbox: Mailbox, password: str) -> None:
+    """Give a mailbox the password that its owner chose, who has just typed the old one.
+
+    Args:
+        mailbox: as it was read before the old password was checked.
+        password: as typed.
+
+    Raises:
+        Conflict: if the mailbox was changed since it was read: the old password may be another by now.
+        Problem: if it cannot be used.
+        Busy: if too many passwords are being hashed.
+    """
+    check_alive(mailbox)
+    hashed = hashed_mailbox_password(password)
+    save_mailbox_password(
+        mailbox=mailbox, hashed=hashed, action="mailbox.own_password_set", version=mailbox.version
+    )
+
+
+def hashed_mailbox_password(password: str) -> str:
+    """Check and hash a password that somebody outside chose; few at a time.
+
+    Raises:
+        Problem: if it cannot be used.
+        Busy: if too many passwords are being hashed.
+    """
+    check_mailbox_password(password)
+    with hashing.turn():
+        return hash_password(password)
+
+
+def save_mailbox_password(*, mailbox: Mailbox, hashed: str, action: str, version: int | None = None) -> None:
+    """Save a mailbox's new password and end what the old one had opened: sessions, and links to choose one.
+
+    Args:
+        mailbox: which.
+        hashed: as hash_password gives it.
+        action: what the audit trail says of it.
+        version: as the mailbox was read, or None to change whatever is there.
+
+    Raises:
+        Conflict: if it changed since `version`, or is deleted.
+    """
     with transaction.atomic():
-        _update(mailbox, None, "mailbox.password_set", password=hashed)
+        _update(mailbox, version, action, password=hashed)
+        PasswordLink.objects.filter(mailbox=mailbox, used_at=None).delete()
         end_sessions(mailbox)
 
 
@@ -392,6 +440,7 @@ def undo_creation(mailboxes: Sequence[Mailbox]) -> None:
             for mailbox in unborn:
                 maildir.undo_provision(settings.DATA_DIR.mail, mailbox.home_path, mailbox.home_token)
                 audit.record("mailbox.not_created", target=mailbox, customer_id=mailbox.domain.customer_id)
+            forget_owners(list(unborn))
             Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in unborn]).delete()
 
 
@@ -462,6 +511,15 @@ def _update(
         before, after = audit.changed({name: getattr(old, name) for name in values}, values)
         if action and after:
             audit.record(action, target=row, customer_id=_customer_id(row), before=before, after=after)
+
+
+def update_mailbox(mailbox: Mailbox, version: int | None, action: str, **values: Any) -> None:
+    """Save only `values` of a living mailbox and record it as `action`.
+
+    Raises:
+        Conflict: if it is deleted, or somebody changed it since `version`.
+    """
+    _update(mailbox, version, action, **values)
 
 
 def _customer_id(row: Domain | Mailbox) -> int:

@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 from mailbackend.dovecot.doveadm import DoveadmError, NobodyListens
 from panel.accounts.models import Customer
 from panel.addresses.models import Domain, Mailbox
+from panel.addresses.owners import end_panel_sessions
 from panel.core import mail
 from panel.core.jobs import start_job
 
@@ -27,9 +28,11 @@ KICKED_AT_ONCE = 3.0
 def end_sessions(mailbox: Mailbox) -> None:
     """End a mailbox's open sessions once this transaction commits, and again from stored jobs.
 
-    A login that was being checked at that moment survives a single kick, so later ones follow.
+    Its owner's sessions in the panel end with the transaction. A login that was being checked at that moment survives
+    a single kick, so later ones follow.
     """
     address = mailbox.address
+    end_panel_sessions(Mailbox.objects.filter(pk=mailbox.pk))
     transaction.on_commit(lambda: _now(address, lambda: kick(address, timeout=2)))
     for seconds in KICKS_AFTER:
         start_job("kick_mailbox", delay=timedelta(seconds=seconds), address=address)
@@ -38,6 +41,7 @@ def end_sessions(mailbox: Mailbox) -> None:
 def end_sessions_of_domain(domain: Domain) -> None:
     """End the open sessions of a domain's mailboxes once this transaction commits, and again from a stored job."""
     domain_id = domain.pk
+    end_panel_sessions(Mailbox.objects.filter(domain_id=domain_id))
     transaction.on_commit(lambda: _now(domain.name, lambda: kick_domain(domain_id, timeout=2)))
     start_job("kick_domain", domain_id=domain_id, seconds_left=list(KICKS_AFTER))
 
@@ -96,6 +100,7 @@ def kick_domain(domain_id: int, *, timeout: float = 10) -> int:
 def end_sessions_of_customer(customer: Customer) -> None:
     """End the open sessions of all a customer's mailboxes once this transaction commits, and again from a job."""
     customer_id = customer.pk
+    end_panel_sessions(Mailbox.objects.filter(domain__customer_id=customer_id))
     transaction.on_commit(
         lambda: _now(customer.name, lambda: kick_customer(customer_id, timeout=2, within=KICKED_AT_ONCE))
     )

@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from panel.addresses import views
+from panel.addresses import list_views, several_views, views
 
 
 class DomainConverter(StringConverter):
@@ -23,9 +23,18 @@ urlpatterns = [
     path("domains/<domain:name>/resume/", views.resume_domain, name="resume_domain"),
     path("domains/<domain:name>/delete/", views.delete_domain, name="delete_domain"),
     path("domains/<domain:name>/restore/", views.restore_domain, name="restore_domain"),
-    path("mailboxes/", views.list_mailboxes, name="list_mailboxes"),
+    path("mailboxes/", list_views.list_mailboxes, name="list_mailboxes"),
+    path("mailboxes/usage/", list_views.show_usage, name="show_usage"),
+    path("mailboxes/suspend/", list_views.suspend_mailboxes, name="suspend_mailboxes"),
+    path("mailboxes/resume/", list_views.resume_mailboxes, name="resume_mailboxes"),
+    path("mailboxes/delete/", list_views.delete_mailboxes, name="delete_mailboxes"),
     path("mailboxes/new/", views.create_mailbox, name="create_mailbox"),
+    path("mailboxes/new/several/", several_views.create_mailboxes, name="create_mailboxes"),
     path("mailboxes/<int:pk>/", views.show_mailbox, name="show_mailbox"),
+    path("mailboxes/<int:pk>/setup/", views.set_up_mailbox, name="set_up_mailbox"),
+    path("mailboxes/<int:pk>/settings/", views.show_mailbox_settings, name="show_mailbox_settings"),
+    path("mailboxes/<int:pk>/rename/", views.rename_mailbox, name="rename_mailbox"),
+    path("mailboxes/<int:pk>/pop/", views.set_pop_policy, name="set_pop_policy"),
     path("mailboxes/<int:pk>/edit/", views.edit_mailbox, name="edit_mailbox"),
     path("mailboxes/<int:pk>/password/", views.set_mailbox_password, name="set_mailbox_password"),
     path("mailboxes/<int:pk>/suspend/", views.suspend_mailbox, name="suspend_mailbox"),

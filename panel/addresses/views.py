@@ -8,27 +8,34 @@ from typing import Any
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
-from django.views.decorators.vary import vary_on_headers
 
-from mailbackend.dovecot.doveadm import DoveadmError
-from panel.accounts.access import admin_of, manager_of, person_of
+from panel.accounts.access import admin_of, manager_of, open_to_owners, person_of
 from panel.accounts.selectors import customers_managed_by, may_change_some, may_manage
-from panel.addresses import selectors, services
-from panel.addresses.forms import CreateMailboxForm, DomainForm, EditMailboxForm, MailboxPasswordForm
+from panel.addresses import renaming, selectors, services
+from panel.addresses.forms import (
+    CreateMailboxForm,
+    DomainForm,
+    EditMailboxForm,
+    MailboxPasswordForm,
+    PopPolicyForm,
+    RenameMailboxForm,
+)
 from panel.addresses.models import Domain, Mailbox
+from panel.addresses.password_links import link_works
 from panel.addresses.strength import strength
-from panel.core import mail
+from panel.addresses.usage import read_usage
 from panel.core.forms import ConfirmForm, ReasonForm
 from panel.core.pages import handle_form, page_of, press_button
 
-MAILBOX_SORTS = ("address", "-address", "quota_bytes", "-quota_bytes", "created_at", "-created_at")
 DOMAIN_SORTS = {
     "name": "name",
     "-name": "-name",
@@ -185,35 +192,6 @@ def restore_domain(request: HttpRequest, name: str) -> HttpResponse:
     )
 
 
-@login_required
-@require_safe
-@vary_on_headers("HX-Request")  # or the browser's Back shows the part that htmx fetched
-def list_mailboxes(request: HttpRequest) -> HttpResponse:
-    """The mailboxes that a person may see."""
-    person = person_of(request)
-    q, state = request.GET.get("q", ""), request.GET.get("state", "")
-    sort, domain = request.GET.get("sort", "address"), request.GET.get("domain", "")
-    everything = selectors.mailboxes_for(person)
-    rows = selectors.search_mailboxes(selectors.in_state(everything, state), q)
-    if domain:
-        rows = rows.filter(domain__name=domain.replace("\x00", ""))
-    rows = rows.order_by(sort if sort in MAILBOX_SORTS else "address", "pk")
-    domains = selectors.domains_in_state(selectors.domains_for(person), "")
-    context = {
-        "page_obj": page_of(request, rows),
-        "q": q,
-        "sort": sort,
-        "state": state,
-        "states": Mailbox.State.choices,
-        "domain": domain,
-        "domains": domains[:200],
-        "may_change": may_change_some(person),
-    }
-    partial = request.headers.get("HX-Request") == "true"
-    template = "addresses/_mailboxes.html" if partial else "addresses/list_mailboxes.html"
-    return render(request, template, context)
-
-
 @sensitive_post_parameters("password")
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -243,19 +221,72 @@ def create_mailbox(request: HttpRequest) -> HttpResponse:
     )
 
 
+@open_to_owners
 @login_required
 @require_safe
 def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
-    """One mailbox."""
+    """One mailbox: how it stands and what it holds."""
     mailbox = _mailbox(request, pk)
-    context = {
-        "mailbox": mailbox,
-        "usage": _usage(mailbox),
-        "settings": _client_settings(mailbox),
-        "until": _until(mailbox.deleted_at or mailbox.domain.deleted_at),
-        "may_change": may_manage(person_of(request), mailbox.domain.customer),
-    }
+    context = {**_hub(request, mailbox), "usage": _usage(mailbox)}
     return render(request, "addresses/show_mailbox.html", context)
+
+
+@open_to_owners
+@login_required
+@require_safe
+def set_up_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
+    """What a mail program is told to use a mailbox."""
+    mailbox = _mailbox(request, pk)
+    context = {**_hub(request, mailbox), "settings": _client_settings(mailbox)}
+    return render(request, "addresses/set_up_mailbox.html", context)
+
+
+@open_to_owners
+@login_required
+@require_safe
+def show_mailbox_settings(request: HttpRequest, pk: int) -> HttpResponse:
+    """What of a mailbox can be changed, and the way to each."""
+    mailbox = _mailbox(request, pk)
+    return render(request, "addresses/show_mailbox_settings.html", _hub(request, mailbox))
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def rename_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
+    """Give a mailbox another address."""
+    mailbox = _mailbox_to_change(request, pk)
+    form = RenameMailboxForm(request.POST or None, mailbox=mailbox, person=person_of(request))
+    old = mailbox.display_address
+
+    def save() -> HttpResponse:
+        renaming.rename_mailbox(
+            mailbox=mailbox,
+            local_part=form.cleaned_data["local_part"],
+            domain=form.cleaned_data["domain"],
+            version=form.cleaned_data["version"],
+        )
+        messages.success(
+            request,
+            _("%(old)s is %(new)s now, with all its mail.") % {"old": old, "new": mailbox.display_address},
+        )
+        return redirect("set_up_mailbox", mailbox.pk)
+
+    return handle_form(request, form, save, "addresses/rename_mailbox.html", {"mailbox": mailbox})
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def set_pop_policy(request: HttpRequest, pk: int) -> HttpResponse:
+    """Say what happens to a message that a POP program deletes."""
+    mailbox = _mailbox_to_change(request, pk)
+    form = PopPolicyForm(request.POST or None, mailbox=mailbox)
+
+    def save() -> HttpResponse:
+        services.set_pop_policy(mailbox=mailbox, policy=form.policy)
+        messages.success(request, _("Saved. It counts from the next POP connection on."))
+        return redirect("show_mailbox_settings", mailbox.pk)
+
+    return handle_form(request, form, save, "addresses/set_pop_policy.html", {"mailbox": mailbox})
 
 
 @login_required
@@ -275,7 +306,7 @@ def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
             pop3=form.cleaned_data["pop3"],
         )
         messages.success(request, _("Saved."))
-        return redirect("show_mailbox", mailbox.pk)
+        return redirect("show_mailbox_settings", mailbox.pk)
 
     return handle_form(request, form, save, "addresses/edit_mailbox.html", {"mailbox": mailbox})
 
@@ -293,7 +324,7 @@ def set_mailbox_password(request: HttpRequest, pk: int) -> HttpResponse:
         messages.success(
             request, _("The new password works now. Programs that still have the old one will ask for it.")
         )
-        return redirect("show_mailbox", mailbox.pk)
+        return redirect("show_mailbox_settings", mailbox.pk)
 
     return handle_form(request, form, save, "addresses/set_mailbox_password.html", {"mailbox": mailbox})
 
@@ -364,11 +395,16 @@ def restore_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
+@open_to_owners
 @sensitive_post_parameters("password")
-@login_required
 @require_POST
 def password_strength(request: HttpRequest) -> HttpResponse:
-    """Say how strong a password is, while it is typed. Nothing is kept."""
+    """Say how strong a password is, while it is typed. Nothing is kept.
+
+    For whoever is signed in, or came by a link that lets them choose one.
+    """
+    if not (request.user.is_authenticated or link_works(request.GET.get("token", ""))):
+        return redirect_to_login(reverse("home"))
     known = (request.POST.get("local_part", "")[:64],)
     result = strength(request.POST.get("password", "")[: services.PASSWORD_MAX], known)
     return render(request, "addresses/_password_strength.html", {"strength": result})
@@ -399,13 +435,19 @@ def _mailbox_to_change(request: HttpRequest, pk: int) -> Mailbox:
     return mailbox
 
 
+def _hub(request: HttpRequest, mailbox: Mailbox) -> dict[str, Any]:
+    """Return what every page of a mailbox shows."""
+    return {
+        "mailbox": mailbox,
+        "until": _until(mailbox.deleted_at or mailbox.domain.deleted_at),
+        "may_change": may_manage(person_of(request), mailbox.domain.customer),
+    }
+
+
 def _usage(mailbox: Mailbox) -> dict[str, int | None] | None:
     """Return what a mailbox holds, from Dovecot, or None where it does not answer."""
-    if mailbox.state in (Mailbox.State.DELETED, Mailbox.State.CREATING):
-        return None
-    try:
-        quota = mail.doveadm(timeout=mail.PAGE_TIMEOUT).quota(mailbox.address)
-    except DoveadmError:
+    quota = read_usage(mailbox)
+    if quota is None:
         return None
     return {"used_bytes": quota.used_bytes, "messages": quota.messages, "limit_bytes": mailbox.quota_bytes}
 

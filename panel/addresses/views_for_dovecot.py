@@ -70,10 +70,9 @@ def create_dovecot_role(name: str, password: str) -> None:
     role, secret = sql.Identifier(name), sql.Literal(password)
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name])
+        # Only a superuser may say NOSUPERUSER of a role that is there already, and a new one has no rights anyway.
         verb = sql.SQL("ALTER" if cursor.fetchone() else "CREATE")
-        statement = sql.SQL("{} ROLE {} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD {}").format(
-            verb, role, secret
-        )
+        statement = sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(verb, role, secret)
         try:
             cursor.execute(statement.as_string(cursor.connection))
         except ProgrammingError as err:

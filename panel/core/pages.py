@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, TypeVar
 
 from django.contrib import messages
@@ -17,6 +18,9 @@ from panel.core.forms import VersionedForm
 Row = TypeVar("Row", bound=Model)
 
 PAGE_SIZE = 50
+#: Rows of a long list that are counted and can be paged to: beyond them one searches. A count that goes through all
+#: rows of a large table costs more than the page.
+COUNTED = 1000
 
 
 def handle_form(
@@ -49,3 +53,45 @@ def press_button(request: HttpRequest, act: Callable[[], object], done: str, *ba
 def page_of(request: HttpRequest, rows: QuerySet[Row]) -> Page[Row]:
     """Return the page of a list that is asked for, the nearest that there is."""
     return Paginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))
+
+
+class LongPaginator(Paginator):  # type: ignore[type-arg]  # only the stubs know it as generic
+    """Pages of a list that may be very long: only its first rows are counted, and only they have pages."""
+
+    object_list: QuerySet[Any]
+
+    @cached_property
+    def count(self) -> int:
+        """How many rows there are, or the most that are counted."""
+        return min(self._counted, COUNTED)
+
+    @cached_property
+    def has_more(self) -> bool:
+        """Whether there are more than were counted."""
+        return self._counted > COUNTED
+
+    def page(self, number: int | str) -> Page[Row]:
+        """Return a page: its ids are found first, in an index where there is one, and then its rows alone are read."""
+        number = self.validate_number(number)
+        start = (number - 1) * self.per_page
+        if start:
+            ids = list(self.object_list.values_list("pk", flat=True)[start : start + self.per_page])
+        else:
+            ids = self._first_ids[: self.per_page]
+        found = {row.pk: row for row in self.object_list.order_by().filter(pk__in=ids)}
+        return Page([found[pk] for pk in ids if pk in found], number, self)
+
+    @cached_property
+    def _counted(self) -> int:
+        first = len(self._first_ids)
+        return first if first <= self.per_page else self.object_list[: COUNTED + 1].count()
+
+    @cached_property
+    def _first_ids(self) -> list[int]:
+        """The ids of the first page and one more: where that is all, nothing is counted."""
+        return list(self.object_list.values_list("pk", flat=True)[: self.per_page + 1])
+
+
+def long_page_of(request: HttpRequest, rows: QuerySet[Row]) -> Page[Row]:
+    """Return the page of a long list that is asked for, the nearest that there is."""
+    return LongPaginator(rows, PAGE_SIZE).get_page(request.GET.get("page"))

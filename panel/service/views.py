@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
@@ -16,14 +16,16 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.vary import vary_on_headers
 
 from mailbackend.config import ConfigError
 from mailbackend.supervisor.control import ControlRefused, Status, SupervisorDown
 from mailbackend.supervisor.watch import Seen
-from panel.accounts.access import admin_of
+from panel.accounts.access import admin_of, open_to_owners, person_of
 from panel.accounts.models import User
-from panel.accounts.selectors import customers_read_by, may_change_some, suspended_customers_of
+from panel.accounts.selectors import customers_read_by, suspended_customers_of
 from panel.addresses import selectors
+from panel.addresses.list_views import mailbox_list
 from panel.addresses.models import Domain, Mailbox
 from panel.core import jobs, mail
 from panel.service import health, services
@@ -51,6 +53,7 @@ _ASKED = {
 }
 
 
+@open_to_owners
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 - a view
@@ -60,12 +63,17 @@ def healthz(request: HttpRequest) -> JsonResponse:  # noqa: ARG001 - a view
     return JsonResponse({"status": "ok" if fine else "failing", "parts": parts}, status=200 if fine else 503)
 
 
+@open_to_owners
 @login_required
 @require_safe
+@vary_on_headers("HX-Request")
 def home(request: HttpRequest) -> HttpResponse:
-    """What needs attention, and where to go from here."""
-    person = request.user
-    assert isinstance(person, User)
+    """What needs attention, and where to go from here; for a customer's people their mailboxes, for an owner theirs."""
+    person = person_of(request)
+    if person.is_mailbox:
+        return redirect("show_mailbox", get_object_or_404(selectors.mailboxes_for(person)).pk)
+    if not person.sees_all:
+        return mailbox_list(request, _shut_out(person))
     domains = selectors.domains_for(person)
     mailboxes = selectors.mailboxes_for(person)
     counts = {
@@ -73,17 +81,17 @@ def home(request: HttpRequest) -> HttpResponse:
         "mailboxes": selectors.in_state(mailboxes, "").count(),
         "suspended": selectors.in_state(mailboxes, Mailbox.State.SUSPENDED).count(),
     }
-    status = _mail_status() if person.sees_all else None
+    status = _mail_status()
     badge, label, meaning = state_words(status.state) if status else ("failed", _("No answer"), "")
     context = {
         "counts": counts,
         "mail": status,
         "mail_state": {"badge": badge, "label": label, "meaning": meaning},
         "since": _time(status.since) if status else None,
-        "attention": _attention(person, status, domains, mailboxes),
+        "attention": _attention(status, domains, mailboxes),
         "recent": selectors.in_state(mailboxes, "").order_by("-pk")[:5],
-        "checklist": _checklist(counts) if person.sees_all else [],
-        "may_change": may_change_some(person),
+        "checklist": _checklist(counts),
+        "may_change": True,
     }
     return render(request, "service/home.html", context)
 
@@ -165,20 +173,17 @@ def _mail_status() -> Status | None:
         return None
 
 
-def _attention(person: User, status: Status | None, domains: Any, mailboxes: Any) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = _shut_out(person)
-    if person.sees_all:
-        found += _service_troubles(status)
-        found += [
-            {
-                "level": "error",
-                "text": _("%(job)s failed: %(error)s")
-                % {"job": jobs.kind_label(job.kind), "error": job.error},
-                "url": reverse("show_job", args=[job.pk]),
-                "action": _("See the job"),
-            }
-            for job in jobs.unresolved()[:5]
-        ]
+def _attention(status: Status | None, domains: Any, mailboxes: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = _service_troubles(status)
+    found += [
+        {
+            "level": "error",
+            "text": _("%(job)s failed: %(error)s") % {"job": jobs.kind_label(job.kind), "error": job.error},
+            "url": reverse("show_job", args=[job.pk]),
+            "action": _("See the job"),
+        }
+        for job in jobs.unresolved()[:5]
+    ]
     unfinished = selectors.in_state(mailboxes, Mailbox.State.CREATING).count()
     if unfinished:
         found.append(

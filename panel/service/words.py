@@ -76,6 +76,7 @@ def is_bad(entry: Entry) -> bool:
         history.SUPERVISOR_KILLED,
         history.MACHINE_WENT_DOWN,
         history.LOG_KILLED,
+        history.ANVIL_KILLED,
         history.MAIL_ROOT_GONE,
         history.LOG_GIVEN_UP,
     }
@@ -150,6 +151,10 @@ _HAPPENED: dict[str, Callable[[str], str]] = {
     history.LOG_KILLED: lambda _detail: _(
         "Dovecot's log process had been killed, so Dovecot was started again. "
         "Connections of that moment may be missing in the log."
+    ),
+    history.ANVIL_KILLED: lambda _detail: _(
+        "Dovecot's list of open connections was lost, so Dovecot was started again: "
+        "without it nobody could have been disconnected."
     ),
     history.MAIL_ROOT_GONE: _mail_root_gone,
     history.LOG_GIVEN_UP: _log_given_up,

@@ -100,6 +100,28 @@
     announce(button.dataset.done);
   };
 
+  // -- lists ----------------------------------------------------------------------------------------------------------
+
+  document.addEventListener("change", (event) => {
+    const all = event.target.closest("[data-tick-all]");
+    if (!all) return;
+    for (const tick of document.getElementById(all.dataset.tickAll).querySelectorAll("tbody .tick")) tick.checked = all.checked;
+  });
+
+  // A spreadsheet takes a value that begins like a formula for one.
+  const csvValue = (text) => `"${(/^[=+\-@]/.test(text) ? "'" : "") + text.replaceAll('"', '""')}"`;
+
+  // The file is made of the table in the page: what it holds is not sent again.
+  const saveTable = (button) => {
+    const rows = [...document.getElementById(button.dataset.csv).rows];
+    const lines = rows.map((row) => [...row.cells].map((cell) => csvValue(cell.textContent.trim())).join(","));
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob(["\ufeff", lines.join("\r\n"), "\r\n"], { type: "text/csv" }));
+    link.download = button.dataset.csvName;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  };
+
   // -- menus ------------------------------------------------------------------------------------------------------
 
   const closeMenus = (except) => {
@@ -109,7 +131,7 @@
   };
 
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-copy], [data-copy-from], [data-reveal], [data-generate], [data-close]");
+    const button = event.target.closest("[data-copy], [data-copy-from], [data-reveal], [data-generate], [data-close], [data-csv]");
     closeMenus(event.target.closest("details.menu"));
     if (!button) return;
     if (button.dataset.reveal) {
@@ -117,6 +139,8 @@
       setShown(field, field.type === "password");
     } else if (button.dataset.generate) {
       generate(button);
+    } else if (button.dataset.csv) {
+      saveTable(button);
     } else if ("close" in button.dataset) {
       button.closest(".note").remove();
       document.getElementById("main").focus();

@@ -63,7 +63,7 @@ def accept(browser: Browser, stand: Stand, email: str) -> Page:
     page.get_by_label("E-mail").fill(email)
     page.get_by_role("textbox", name="Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Sign in", exact=True).click()
-    expect(page.get_by_role("heading", name="Home")).to_be_visible()
+    expect(page.get_by_role("heading", name="Mailboxes", exact=True)).to_be_visible()
     return page
 
 
@@ -101,10 +101,13 @@ def test_from_the_invitation_of_an_owner_to_a_reader(mailing: Stand, chromium: B
 
     reader = accept(chromium, mailing, "reader@martin.test")
     reader.get_by_role("link", name="anna@martin.test").click()
+    reader.get_by_role("link", name="Set up").click()
     expect(reader.get_by_role("heading", name="For your mail program")).to_be_visible()
+    reader.get_by_role("link", name="Settings").click()
+    expect(reader.get_by_role("heading", name="What POP deletes")).to_be_visible()
     for words in ("New password", "Edit", "Suspend mailbox", "Delete mailbox"):
         expect(reader.get_by_role("link", name=words)).to_have_count(0)
-    refused = reader.goto(f"{reader.url}edit/")
+    refused = reader.goto(reader.url.replace("/settings/", "/edit/"))
     assert refused is not None
     assert refused.status == 403
     reader.get_by_role("link", name="Audit trail").first.click()

@@ -61,6 +61,12 @@ def stand() -> Iterator[Stand]:
         yield made
 
 
+def members(session: int, title: str) -> list[int]:
+    """The processes of a Dovecot whose title holds `title`."""
+    found = process.session_members(session)
+    return [pid for pid in found if title in Path(f"/proc/{pid}/cmdline").read_text()]
+
+
 def codes(supervisor: Supervisor) -> list[str]:
     """What happened, newest first."""
     return [entry.code for entry in ask_report(supervisor.socket)[1].history]
@@ -272,15 +278,26 @@ def test_a_log_process_that_a_reload_replaced_is_not_missed(running: Supervisor)
     assert (after.state, after.pid, after.restarts) == ("RUNNING", before.pid, 0)
 
 
+def test_a_killed_anvil_is_noticed(running: Supervisor) -> None:
+    """The new one does not know the open sessions: they could not be ended any more."""
+    before = ask(running.socket, "status")
+    assert before.pid
+    client = imap(running.stand)
+    for victim in members(before.pid, "/anvil"):
+        os.kill(victim, signal.SIGKILL)
+    after = running.wait_for(lambda status: status.state == "RUNNING" and status.pid != before.pid)
+    assert after.restarts == 1
+    assert codes(running)[:2] == [history.STARTED, history.ANVIL_KILLED]
+    with pytest.raises(imaplib.IMAP4.abort):
+        client.noop()
+    client = imap(running.stand)
+    assert Doveadm(running.stand.data.doveadm_socket, API_KEY).kick(ADDRESS)
+
+
 def test_a_killed_login_process_is_in_the_report(running: Supervisor) -> None:
     pid = ask(running.socket, "status").pid
     assert pid
-    victim = next(
-        member
-        for member in process.session_members(pid)
-        if "/imap-login" in Path(f"/proc/{member}/cmdline").read_text()
-    )
-    os.kill(victim, signal.SIGKILL)
+    os.kill(members(pid, "/imap-login")[0], signal.SIGKILL)
     seen = running.wait_for_report(lambda report: bool(report.troubles)).troubles[0]
     assert (seen.trouble.code, seen.trouble.service, seen.count) == ("killed", "imap-login", 1)
     assert ask(running.socket, "status").pid == pid

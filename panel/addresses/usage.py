@@ -1,0 +1,72 @@
+"""What mailboxes hold: asked of Dovecot, and kept for the next list that shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+
+from mailbackend.dovecot.doveadm import Answer, Command, DoveadmError, Quota, read_quota
+from panel.addresses.models import Mailbox
+from panel.core import mail
+
+#: What is known for no longer than this is not asked again.
+FRESH = timedelta(minutes=1)
+
+
+def is_stale(mailbox: Mailbox, now: datetime) -> bool:
+    """Say whether a mailbox is worth asking about at `now`. A deleted one is unknown to Dovecot."""
+    if mailbox.state in (Mailbox.State.DELETED, Mailbox.State.CREATING):
+        return False
+    return mailbox.used_at is None or now - mailbox.used_at > FRESH
+
+
+def read_usage(mailbox: Mailbox) -> Quota | None:
+    """Ask what one mailbox holds, and keep it. None where it has no answer."""
+    if mailbox.state in (Mailbox.State.DELETED, Mailbox.State.CREATING):
+        return None
+    try:
+        quota = mail.doveadm(timeout=mail.PAGE_TIMEOUT).quota(mailbox.address)
+    except DoveadmError:
+        return None
+    _keep([(mailbox, quota)])
+    return quota
+
+
+def refresh_usage(mailboxes: Sequence[Mailbox]) -> list[Mailbox]:
+    """Ask what mailboxes hold, all in one question, and keep it.
+
+    Args:
+        mailboxes: at most a page of them.
+
+    Returns:
+        those about which there was an answer, with `used_bytes` as it is now; none if the mail service does not answer.
+    """
+    commands = [Command("quotaGet", {"user": mailbox.address}) for mailbox in mailboxes]
+    try:
+        answers = mail.doveadm(timeout=mail.PAGE_TIMEOUT).batch(commands)
+    except DoveadmError:
+        return []
+    read = [(mailbox, _quota(answer)) for mailbox, answer in zip(mailboxes, answers, strict=True)]
+    known = [(mailbox, quota) for mailbox, quota in read if quota is not None]
+    _keep(known)
+    return [mailbox for mailbox, _quota in known]
+
+
+def _quota(answer: Answer) -> Quota | None:
+    """A mailbox that was deleted or renamed a moment ago is unknown: its row says so by the next page."""
+    if answer.error is not None or answer.exit_code:
+        return None
+    try:
+        return read_quota(answer.rows)
+    except DoveadmError:
+        return None
+
+
+def _keep(known: Sequence[tuple[Mailbox, Quota]]) -> None:
+    """Save it beside the row's version: nobody's form is outdated by a message that arrived."""
+    now = timezone.now()
+    for mailbox, quota in known:
+        mailbox.used_bytes, mailbox.used_at = quota.used_bytes, now
+    Mailbox.objects.bulk_update([mailbox for mailbox, _quota in known], ["used_bytes", "used_at"])
