@@ -16,7 +16,9 @@ from panel.accounts.models import User
 from panel.core import audit
 from panel.core.errors import Problem
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# Also other ends of lines, and what turns the direction of all that follows: "\u202e" makes gro.elpmaxe@a of a name.
+# What joins letters of some scripts (U+200C, U+200D) and marks that turn nothing but themselves are left.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 NAME_MAX = 100
 
 

@@ -68,8 +68,15 @@ def harden(get_response: type_of_view) -> type_of_view:
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)
-        if response.status_code == 405 and not response.streaming and not response.content:
-            response.content = render_to_string("405.html").encode()
+        if not response.streaming:
+            if response.status_code == 405 and not response.content:
+                response.content = render_to_string("405.html").encode()
+                response.headers["Content-Length"] = str(len(response.content))
+            if request.method == "HEAD":
+                # The length stays that of the page (RFC 9110, section 9.3.2). gunicorn would drop the body too, with
+                # a warning in the log each time.
+                response.headers.setdefault("Content-Length", str(len(response.content)))
+                response.content = b""
         response.headers.setdefault("Permissions-Policy", PERMISSIONS)
         response.headers.setdefault("Cross-Origin-Resource-Policy", "same-origin")
         response.headers.setdefault("Cache-Control", "no-store")

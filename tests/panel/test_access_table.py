@@ -17,6 +17,7 @@ import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from allauth.usersessions.models import UserSession
+from django.conf import settings
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
@@ -25,6 +26,7 @@ from django.utils.http import int_to_base36
 from panel.accounts import members
 from panel.accounts.models import Invitation, User
 from panel.addresses.models import Mailbox
+from panel.addresses.owners import owner_of
 from panel.addresses.services import create_domain, create_mailbox
 from panel.core.models import Job
 from tests.cast import PASSWORD, Cast
@@ -78,7 +80,9 @@ def _nobody(stage: Stage) -> None:
 
 def _mailbox_owner(mailbox: Mailbox) -> User:
     """Return the owner of a mailbox, as their first sign-in makes them."""
-    return User.objects.create(kind=User.Kind.MAILBOX, email=None, name=mailbox.address, password="!")
+    owner = owner_of(mailbox)
+    assert owner is not None
+    return owner
 
 
 #: The columns of the table.
@@ -98,6 +102,7 @@ ASKERS: dict[str, Callable[[Stage], User | None]] = {
 PUBLIC = {
     "healthz",
     "accept_invitation",
+    "choose_mailbox_password",
     "account_login",
     "account_reset_password",
     "account_reset_password_done",
@@ -143,6 +148,11 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
     **dict.fromkeys(
         (
             "show_mailbox",
+            "set_up_mailbox",
+            "show_mailbox_settings",
+            "rename_mailbox",
+            "set_pop_policy",
+            "make_password_link",
             "edit_mailbox",
             "set_mailbox_password",
             "suspend_mailbox",
@@ -208,7 +218,7 @@ def as_asked(name: str, stage: Stage) -> Client:
     person = ASKERS[name](stage)
     if person is None:
         return client
-    client.force_login(person)
+    client.force_login(person, settings.AUTHENTICATION_BACKENDS[-1 if person.is_mailbox else 0])
     if not person.is_mailbox:
         confirmed = client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
         assert confirmed.status_code == 302

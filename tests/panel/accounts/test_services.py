@@ -6,7 +6,7 @@ import pytest
 
 from panel.accounts.customers import create_customer
 from panel.accounts.models import Customer, Membership, User
-from panel.accounts.services import create_admin, set_password
+from panel.accounts.services import check_line, create_admin, set_password
 from panel.core.errors import Problem
 
 PASSWORD = "correct-horse-battery"
@@ -82,3 +82,16 @@ def test_own_password_ends_the_given_one() -> None:
     admin.refresh_from_db()
     assert admin.check_password("my-own-password")
     assert not admin.must_change_password
+
+
+@pytest.mark.parametrize("mark", ["\x00", "\r", "\n", "\x7f", "\x85", "\u2028", "\u202e", "\u2066", "\ufeff"])
+def test_a_name_is_one_line_that_turns_nothing_around(mark: str) -> None:
+    with pytest.raises(Problem):
+        check_line(f"Martin{mark} SA", "The name", longest=100)
+
+
+@pytest.mark.parametrize(
+    "name", ["Zoë & Søn", "株式会社", "می\u200cخواهم", "👩\u200d💻", "עברית\u200f!", "a\u00ad-b"]
+)
+def test_names_of_all_scripts_are_taken(name: str) -> None:
+    assert check_line(name, "The name", longest=100) == name

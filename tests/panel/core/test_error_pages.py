@@ -120,8 +120,23 @@ def test_refusals_before_any_view_are_pages_too() -> None:
         assert answer.status_code == status
         assert b"<h1>" in answer.content, status
         assert b"evil" not in answer.content
+        # What was counted before the page was put in would cut it off.
+        assert answer.headers.get("Content-Length") in (None, str(len(answer.content))), status
         assert_closed(answer)
     assert answers[405]["Allow"] == "GET, HEAD, OPTIONS"
+
+
+@pytest.mark.django_db
+def test_head_is_answered_with_the_length_and_without_the_page() -> None:
+    for url, host in (
+        ("/password/forgotten/sent/", "localhost"),
+        ("/nowhere/", "localhost"),
+        ("/", "evil.test"),
+    ):
+        page, head = (Client().generic(method, url, headers={"Host": host}) for method in ("GET", "HEAD"))
+        assert head.status_code == page.status_code
+        assert head["Content-Length"] == str(len(page.content))
+        assert head.content == b""
 
 
 def test_pages_of_the_panel_are_closed(cast: Cast, signed_in: SignedIn) -> None:
