@@ -189,4 +189,4 @@ def test_few_queries(cast: Cast) -> None:
     Customer.objects.filter(pk=cast.customer.pk).update(max_mailboxes=1000, max_storage_bytes=10**12)
     with CaptureQueriesContext(connection) as captured:
         services.create_mailbox(domain=cast.domain, local_part="one", password=PASSWORD, quota_bytes=1000)
-    assert len(statements(captured)) <= 13
+    assert len(statements(captured)) <= 12
