@@ -109,9 +109,7 @@ def read_environment() -> Environment:
             dovecot_bin=env.str("DOVECOT_BIN", ""),
             time_zone=_time_zone(env.str("TIME_ZONE", "UTC")),
             email_url=_email_url(env.str("EMAIL_URL", "")),
-            email_from=_sender(
-                env.str("EMAIL_FROM", "") or f"restante@{_mail_host(env.str('MAIL_HOST', 'localhost'))}"
-            ),
+            email_from=_sender(env.str("EMAIL_FROM", ""), mail_host=_mail_host(env.str("MAIL_HOST", "localhost"))),
             debug=env.bool("DEBUG", False),
         )
     except (PathError, ConfigError) as err:
@@ -175,7 +173,10 @@ def _email_url(value: str) -> str:
     return value
 
 
-def _sender(value: str) -> str:
+def _sender(value: str, *, mail_host: str) -> str:
+    """Without a sender of its own the panel writes from the mail host, whose name is checked as MAIL_HOST, not here."""
+    if not value:
+        return f"restante@{mail_host}"
     if not re.fullmatch(r"(?:[^<>@\x00-\x1f]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)", value):
         raise EnvironmentProblem(f"EMAIL_FROM is {value!r}: write it as Name <name@example.com>.")
     return value
