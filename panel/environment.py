@@ -109,7 +109,9 @@ def read_environment() -> Environment:
             dovecot_bin=env.str("DOVECOT_BIN", ""),
             time_zone=_time_zone(env.str("TIME_ZONE", "UTC")),
             email_url=_email_url(env.str("EMAIL_URL", "")),
-            email_from=_sender(env.str("EMAIL_FROM", ""), mail_host=_mail_host(env.str("MAIL_HOST", "localhost"))),
+            email_from=_sender(
+                env.str("EMAIL_FROM", ""), mail_host=_mail_host(env.str("MAIL_HOST", "localhost"))
+            ),
             debug=env.bool("DEBUG", False),
         )
     except (PathError, ConfigError) as err:
