@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -18,6 +20,8 @@ from panel.accounts.access import is_open_to_owners
 from panel.accounts.limits import Busy, TooMany
 from panel.accounts.models import Customer, User
 from panel.core.audit import Actor, acting
+
+logger = logging.getLogger(__name__)
 
 #: Where a session keeps the customer that an administrator acts for.
 ACTING_FOR = "acting_for"
@@ -89,12 +93,20 @@ class ask_to_wait:
 def note_session(
     get_response: Callable[[HttpRequest], HttpResponse],
 ) -> Callable[[HttpRequest], HttpResponse]:
-    """Note from where and when a session is used: every few minutes, for each note is a write."""
+    """Note from where and when a session is used: every few minutes, for each note is a write.
+
+    Where nothing can be written, as on a full disk, pages are read all the same.
+    """
 
     def middleware(request: HttpRequest) -> HttpResponse:
         if request.user.is_authenticated and time.time() - request.session.get(_SEEN, 0) > _SEEN_EVERY:
-            UserSession.objects.create_from_request(request)
-            request.session[_SEEN] = int(time.time())
+            try:
+                with transaction.atomic():
+                    UserSession.objects.create_from_request(request)
+            except OperationalError as err:
+                logger.warning("The use of a session could not be noted: %s", err)
+            else:
+                request.session[_SEEN] = int(time.time())
         return get_response(request)
 
     return middleware

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from django.db import OperationalError
 from django.utils import timezone
 
 from mailbackend.dovecot.doveadm import Answer, Command, DoveadmError, Quota, read_quota
 from panel.addresses.models import Mailbox
 from panel.core import mail
+
+logger = logging.getLogger(__name__)
 
 #: Mailboxes of one question, and seconds to wait for its answer: a mailbox that nobody opened for long takes a while,
 #: and the answer comes when the last one is known.
@@ -69,8 +73,14 @@ def _quota(answer: Answer) -> Quota | None:
 
 
 def _keep(known: Sequence[tuple[Mailbox, Quota]]) -> None:
-    """Save it beside the row's version: nobody's form is outdated by a message that arrived."""
+    """Save it beside the row's version: nobody's form is outdated by a message that arrived.
+
+    It is a copy: where nothing can be written, as on a full disk, it is shown all the same, and asked for again.
+    """
     now = timezone.now()
     for mailbox, quota in known:
         mailbox.used_bytes, mailbox.used_at = quota.used_bytes, now
-    Mailbox.objects.bulk_update([mailbox for mailbox, _quota in known], ["used_bytes", "used_at"])
+    try:
+        Mailbox.objects.bulk_update([mailbox for mailbox, _quota in known], ["used_bytes", "used_at"])
+    except OperationalError as err:
+        logger.warning("What %s mailboxes hold could not be kept: %s", len(known), err)
