@@ -20,9 +20,9 @@ run: ## prepare the machine and start Restante in the foreground; Ctrl-C stops i
 test: test-setup check test-sqlite test-postgres ## prepare the machine, then check and test everything
 
 test-all: test ## also live tests as root and as an ordinary user, on Debian 13, and all tests on PostgreSQL
-	$(BIN)/python -m pytest -n 2 --privileges root tests/live tests/browser
-	$(BIN)/python -m pytest -n 2 --privileges ordinary tests/live tests/browser
-	$(BIN)/python -m pytest -n 2 --database postgres
+	$(BIN)/python -m pytest -n 3 --privileges root tests/live tests/browser
+	$(BIN)/python -m pytest -n 3 --privileges ordinary tests/live tests/browser
+	$(BIN)/python -m pytest -n 3 --database postgres
 	@$(START) tests.debian13
 
 test-dovecot24: ## as root: live tests on Debian 13, in a folder made once and kept outside the checkout
@@ -45,7 +45,7 @@ test-setup:
 	@$(LAUNCH) test-setup
 
 test-sqlite:
-	$(BIN)/python -m pytest -n 2
+	$(BIN)/python -m pytest -n 3
 
 test-postgres:
-	$(BIN)/python -m pytest -n 2 --database postgres tests/panel tests/live/test_smoke.py
+	$(BIN)/python -m pytest -n 3 --database postgres tests/panel tests/live/test_smoke.py
