@@ -112,7 +112,9 @@ def read_environment() -> Environment:
             dns_servers=_dns_servers(env.str("DNS_SERVERS", "")),
             time_zone=_time_zone(env.str("TIME_ZONE", "UTC")),
             email_url=_email_url(env.str("EMAIL_URL", "")),
-            email_from=_sender(env.str("EMAIL_FROM", ""), mail_host=_mail_host(env.str("MAIL_HOST", "localhost"))),
+            email_from=_sender(
+                env.str("EMAIL_FROM", ""), mail_host=_mail_host(env.str("MAIL_HOST", "localhost"))
+            ),
             debug=env.bool("DEBUG", False),
         )
     except (PathError, ConfigError) as err:
@@ -219,14 +221,17 @@ def _dns_servers(value: str) -> tuple[tuple[str, int], ...]:
 def _dns_server(text: str) -> tuple[str, int]:
     match = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?", text)
     address, port = (match[1] or match[2], int(match[3] or 53)) if match else (text, 53)
-    try:
-        version = ipaddress.ip_address(address).version
-    except ValueError:
-        version = 0
-    in_brackets = bool(match and match[1])
-    if not version or (in_brackets and version == 4) or not 0 < port <= 65535:
+    if not _is_ip_address(address, bracketed=bool(match and match[1])) or not 0 < port <= 65535:
         raise EnvironmentProblem(
             f"DNS_SERVERS holds {text!r}: write each as an IP address, or with its port as 192.0.2.53:5353 "
             "or [2001:db8::53]:5353."
         )
     return address, port
+
+
+def _is_ip_address(text: str, *, bracketed: bool) -> bool:
+    """Whether it is an IP address; between brackets one of IPv6."""
+    try:
+        return ipaddress.ip_address(text).version == 6 or not bracketed
+    except ValueError:
+        return False
