@@ -9,7 +9,7 @@ from django.utils.functional import SimpleLazyObject
 
 from panel.accounts.mailbox_owners import mailboxes
 from panel.accounts.models import User
-from panel.accounts.selectors import customers_read_by
+from panel.accounts.selectors import own_customers
 
 #: Customers that the navigation names.
 NAMED = 5
@@ -26,7 +26,5 @@ def standing(request: HttpRequest) -> dict[str, Any]:
     return {
         "acting_for": user.acting_for,
         "other_name": SimpleLazyObject(lambda: mailboxes().other_name(user)),
-        "own_customers": SimpleLazyObject(
-            lambda: [] if user.sees_all else list(customers_read_by(user)[:NAMED])
-        ),
+        "own_customers": own_customers(user)[:NAMED],
     }

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 
@@ -75,6 +76,11 @@ class User(AbstractBaseUser):
     def sign_in_name(self) -> str:
         """What they type above their password."""
         return self.email or self.name
+
+    @cached_property
+    def standing(self) -> list[Membership]:
+        """Their memberships with the customers, as this request found them: each page asks for them several times."""
+        return list(self.memberships.select_related("customer").order_by("customer__name", "pk"))
 
     @property
     def sees_all(self) -> bool:

@@ -24,8 +24,7 @@ def may_sign_in(person: User) -> bool:
         return not mailboxes().refusal(person)
     if person.is_admin:
         return True
-    suspended = [at is not None for at in person.memberships.values_list("customer__suspended_at", flat=True)]
-    return not suspended or not all(suspended)
+    return not person.standing or any(_counts(membership) for membership in person.standing)
 
 
 def customers_read_by(person: User) -> QuerySet[Customer]:
@@ -50,7 +49,18 @@ def may_manage(person: User, customer: Customer) -> bool:
 
 def may_change_some(person: User) -> bool:
     """Say whether there is any customer whose domains and mailboxes a person may change."""
-    return person.sees_all or customers_managed_by(person).exists()
+    if person.sees_all or person.acting_for:
+        return True
+    return any(_counts(membership) and membership.role in _MANAGE for membership in person.standing)
+
+
+def own_customers(person: User) -> list[Customer]:
+    """Return the customers that a person reads, for the navigation; none where they see all of them, or a mailbox."""
+    if person.sees_all or person.is_mailbox:
+        return []
+    if person.acting_for:
+        return [person.acting_for]
+    return [membership.customer for membership in person.standing if _counts(membership)]
 
 
 def suspended_customers_of(person: User) -> QuerySet[Customer]:
@@ -63,6 +73,11 @@ def suspended_customers_of(person: User) -> QuerySet[Customer]:
 def may_own(person: User, customer: Customer) -> bool:
     """Say whether a person may invite and remove a customer's people."""
     return customers_owned_by(person).filter(pk=customer.pk).exists()
+
+
+def _counts(membership: Membership) -> bool:
+    """A suspended customer gives its members nothing."""
+    return membership.customer.suspended_at is None
 
 
 def _customers(person: User, roles: tuple[Membership.Role, ...]) -> QuerySet[Customer]:

@@ -22,8 +22,8 @@ def mailbox_named(name: str) -> Mailbox | None:
     except AddressError:
         return None
     rows = Mailbox.objects.select_related("domain__customer", "user").filter(address=address)
-    living = rows.filter(deleted_at=None, domain__deleted_at=None)
-    return living.first() or rows.order_by(F("deleted_at").desc(nulls_first=True), "-pk").first()
+    latest = (F(name).desc(nulls_first=True) for name in ("domain__deleted_at", "deleted_at"))
+    return rows.order_by(*latest, "-pk").first()
 
 
 def mailbox_of(owner: User) -> Mailbox | None:

@@ -159,7 +159,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "set_up_mailbox",
             "show_mailbox_settings",
             "rename_mailbox",
-            "set_pop_policy",
+            "set_mailbox_pop_policy",
             "make_password_link",
             "edit_mailbox",
             "set_mailbox_password",

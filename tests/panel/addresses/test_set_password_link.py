@@ -94,7 +94,7 @@ def test_who_may_make_one(cast: Cast, signed_in: SignedIn) -> None:
 
 
 def test_button_is_there_for_those_who_may(cast: Cast, signed_in: SignedIn) -> None:
-    page = reverse("show_mailbox", args=[cast.mailbox.pk])
+    page = reverse("show_mailbox_settings", args=[cast.mailbox.pk])
     url = reverse("make_password_link", args=[cast.mailbox.pk])
     assert url in signed_in(cast.manager).get(page).content.decode()
     assert url not in signed_in(cast.reader).get(page).content.decode()
