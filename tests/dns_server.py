@@ -77,10 +77,9 @@ class DnsServer:
             response.set_rcode(dns.rcode.SERVFAIL)
             return response.to_wire()
         self._fill(response, name, question.rdtype)
-        if transport == "tcp":
-            return response.to_wire()
+        most = 512 if query.edns < 0 else query.payload
         try:
-            return response.to_wire(max_size=query.payload if query.edns >= 0 else 512)
+            return response.to_wire(max_size=65535 if transport == "tcp" else most)
         except dns.exception.TooBig:
             response.answer.clear()
             response.flags |= dns.flags.TC

@@ -111,7 +111,7 @@ def cancel_domain_claim(request: HttpRequest, pk: int, name: str) -> HttpRespons
     claim = _claim(request, customer, name)
     if claim is None:
         return _to_domain(customer, name)
-    form = VersionedForm(request.POST or None)
+    form = VersionedForm(request.POST if request.method == "POST" else None)
 
     def save() -> HttpResponse:
         claims.cancel_claim(claim=claim)
