@@ -79,7 +79,7 @@ def check_domain_claim(request: HttpRequest, pk: int, name: str) -> HttpResponse
                 _("%(name)s is yours, and ready for its first mailbox.") % {"name": found.unicode_name},
             )
             return redirect("show_domain", found.name)
-        messages.warning(request, _("Looked for just now: %(result)s.") % {"result": found.label})
+        messages.info(request, _("Looked for just now. What came of it is said below."))
     return redirect("show_domain_claim", pk, name)
 
 

@@ -82,7 +82,7 @@ def make_claim(*, customer: Customer, name: str) -> DomainClaim:
             return claim
         if own.count() >= CLAIMS_MAX:
             raise Problem(
-                _("%(limit)s domains wait for their records already: cancel one that is not needed.")
+                _("%(limit)s domains wait for their records already. Give up one that is not needed.")
                 % {"limit": CLAIMS_MAX}
             )
         now = timezone.now()

@@ -269,7 +269,7 @@ def test_full_limit_is_said_at_once_and_when_it_is_proved(cast: Cast, dns: DnsSe
 def test_a_customer_waits_for_some_domains_only(cast: Cast) -> None:
     for number in range(claims.CLAIMS_MAX):
         claims.make_claim(customer=cast.customer, name=f"d{number}.test")
-    with pytest.raises(Problem, match="cancel one"):
+    with pytest.raises(Problem, match="Give up one"):
         claims.make_claim(customer=cast.customer, name="one-more.test")
     claims.make_claim(customer=cast.customer, name="d3.test")
     claims.make_claim(customer=cast.other_customer, name="one-more.test")
