@@ -278,8 +278,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     "look for the records that prove domains": {
         "task": "panel.addresses.tasks.start_due_domain_claims",
-        "schedule": crontab(minute="*/5"),
-        "options": {"expires": 240},
+        "schedule": 60.0,
+        "options": {"expires": 60},
     },
     "renew the certificate": {
         "task": "panel.core.tasks.start_scheduled",

@@ -29,12 +29,11 @@ from panel.core.errors import Problem
 CLAIMS_MAX = 20
 #: A claim is looked for at most once in this time, whoever asks.
 AGAIN_AFTER = timedelta(seconds=10)
-#: How often a claim is looked for by itself, by how old it is. Each is a little less than a whole number of the
-#: schedule's steps (5 minutes), so that the step finds it due.
+#: How often a claim is looked for by itself, by how old it is. The schedule looks each minute which are due.
 WAITS = (
-    (timedelta(hours=2), timedelta(minutes=4)),
-    (timedelta(days=1), timedelta(minutes=14)),
-    (timedelta.max, timedelta(minutes=59)),
+    (timedelta(hours=2), timedelta(minutes=5)),
+    (timedelta(days=1), timedelta(minutes=15)),
+    (timedelta.max, timedelta(hours=1)),
 )
 #: Claims that the job takes together, how many of them it asks about at once, and when it takes no more. Seconds.
 TOGETHER, AT_ONCE, TIME_LIMIT = 50, 10, 200.0

@@ -513,9 +513,9 @@ def test_what_has_no_room_stops_no_other(cast: Cast, dns: DnsServer) -> None:
 @pytest.mark.parametrize(
     ("age", "wait"),
     [
-        (timedelta(minutes=5), timedelta(minutes=4)),
-        (timedelta(hours=3), timedelta(minutes=14)),
-        (timedelta(days=2), timedelta(minutes=59)),
+        (timedelta(minutes=5), timedelta(minutes=5)),
+        (timedelta(hours=3), timedelta(minutes=15)),
+        (timedelta(days=2), timedelta(hours=1)),
     ],
 )
 def test_older_claims_are_looked_for_less_often(
