@@ -41,7 +41,8 @@ def owner_of(mailbox: Mailbox) -> User | None:
         _rename(mailbox.user, mailbox.address)
         return mailbox.user
     with transaction.atomic():
-        rows = Mailbox.objects.select_for_update(of=("self",)).select_related("user")
+        # The user is read by itself, not joined: a joined row is the one from before this had to wait for the lock.
+        rows = Mailbox.objects.select_for_update()
         now = rows.filter(pk=mailbox.pk, password=mailbox.password).first()
         if now is None:
             return None

@@ -226,10 +226,19 @@ def _purge_page(page: Sequence[Mailbox], cutoff: datetime, report: Report) -> No
 
 
 def _mark(page: Sequence[Mailbox], cutoff: datetime) -> list[Mailbox]:
-    """Mark what is still due and return it. From here on `restore` is refused: whoever is first wins."""
-    rows = due_mailboxes(cutoff).filter(pk__in=[mailbox.pk for mailbox in page])
-    rows.filter(purging_at=None).update(purging_at=timezone.now(), version=F("version") + 1)
-    return list(rows.filter(purging_at__isnull=False).select_related("domain"))
+    """Mark what is still due and return it. From here on `restore` is refused: whoever is first wins.
+
+    The rows are locked, and only then looked at: an UPDATE that must join tables to see what is due would mark a row
+    that was restored while it waited (PostgreSQL's manual, 13.2.1, Read Committed).
+    """
+    due = due_mailboxes(cutoff).filter(pk__in=[mailbox.pk for mailbox in page])
+    with transaction.atomic():
+        marked = list(
+            due.select_for_update(of=("self", "domain")).select_related("domain").order_by("domain", "pk")
+        )
+        new = Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in marked], purging_at=None)
+        new.update(purging_at=timezone.now(), version=F("version") + 1)
+    return marked
 
 
 def _end_sessions(marked: Sequence[Mailbox]) -> set[str]:

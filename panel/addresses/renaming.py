@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from panel.addresses.models import Domain, Mailbox
-from panel.addresses.services import check_alive, unsaved_mailbox, update_mailbox
+from panel.addresses.services import check_alive, locked, unsaved_mailbox, update_mailbox
 from panel.addresses.sessions import end_sessions
 from panel.core.errors import Problem
 
@@ -37,8 +37,7 @@ def rename_mailbox(
     try:
         with transaction.atomic():
             # Always in the order of their ids: two who rename crosswise do not wait for each other.
-            rows = Domain.objects.select_for_update(of=("self",)).select_related("customer").order_by("pk")
-            domains = {row.pk: row for row in rows.filter(pk__in={here.pk, there.pk})}
+            domains = {row.pk: locked(row) for row in sorted((here, there), key=lambda row: row.pk)}
             here, there = domains[here.pk], domains[there.pk]
             check_alive(there)
             if there.customer_id != here.customer_id:

@@ -551,9 +551,19 @@ def _customer_id(row: Domain | Mailbox) -> int:
 
 
 def locked(domain: Domain) -> Domain:
-    """Return a domain as it is now, locked until the transaction ends."""
-    rows = Domain.objects.select_for_update(of=("self",)).select_related("customer")
-    return rows.get(pk=domain.pk)
+    """Return a domain as it is now, locked until the transaction ends.
+
+    Nothing is joined: if this had to wait while the domain moved to another customer, a join would find no row.
+
+    Raises:
+        Problem: if it is no more.
+    """
+    found = Domain.objects.select_for_update().filter(pk=domain.pk).first()
+    if found is None:
+        raise Problem(_("%(name)s was removed for good meanwhile.") % {"name": domain.name})
+    if found.customer_id == domain.customer_id:
+        found.customer = domain.customer
+    return found
 
 
 def check_alive(row: Domain | Mailbox) -> None:

@@ -23,6 +23,11 @@ logger = logging.getLogger(__name__)
 KICKS_AFTER = (1, 3, 10)
 #: A page that suspends a customer waits this long for its sessions to end; the job that follows ends the rest. Seconds.
 KICKED_AT_ONCE = 3.0
+#: When the mail service did not answer, nobody waits for it again for so long: one page may shut many out. Seconds.
+LEFT_ALONE_FOR = 10.0
+
+#: By `time.monotonic()`, of this process.
+_left_alone_until: list[float] = [0.0]
 
 
 def end_sessions(mailbox: Mailbox) -> None:
@@ -136,8 +141,11 @@ def _kick_those_in_use(mailboxes: QuerySet[Mailbox], timeout: float, within: flo
 
 
 def _now(whose: str, kick: Callable[[], object]) -> None:
+    if time.monotonic() < _left_alone_until[0]:
+        return  # The stored kicks follow.
     try:
         kick()
     except DoveadmError as err:
         # It is busy or just going down: the stored kicks follow.
+        _left_alone_until[0] = time.monotonic() + LEFT_ALONE_FOR
         logger.warning("Sessions of %s are ended by the job that follows: %s", whose, err)

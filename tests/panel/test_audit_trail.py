@@ -20,7 +20,7 @@ from mailbackend.supervisor.control import SupervisorDown
 from panel.accounts import audit_selectors, customers, members
 from panel.accounts import services as accounts
 from panel.accounts.models import Invitation, Membership, User
-from panel.addresses import bulk, purging, services
+from panel.addresses import bulk, password_links, purging, renaming, services
 from panel.addresses import customers as with_addresses
 from panel.addresses.models import Mailbox
 from panel.core import audit
@@ -59,6 +59,12 @@ def deleted(cast: Cast) -> Mailbox:
     """Return the mailbox, deleted."""
     services.delete_mailbox(mailbox=cast.mailbox)
     return current(cast)
+
+
+def link_token(cast: Cast) -> str:
+    """Return the token of a link to choose the mailbox's password."""
+    _row, address = password_links.make_link(mailbox=current(cast), created_by=cast.owner)
+    return address.partition("token=")[2]
 
 
 def edit_customer(cast: Cast, **values: Any) -> None:
@@ -128,6 +134,26 @@ STORIES: dict[str, tuple[Callable[[Cast], Any] | None, Callable[[Cast, Any], Any
         None,
         lambda cast, _: services.set_mailbox_password(mailbox=current(cast), password=SECRET),
         [("mailbox.password_set", {}, {})],
+    ),
+    "change one's own password": (
+        None,
+        lambda cast, _: services.change_own_password(mailbox=current(cast), password=SECRET),
+        [("mailbox.own_password_set", {}, {})],
+    ),
+    "make a link to choose a password": (
+        None,
+        lambda cast, _: password_links.make_link(mailbox=current(cast), created_by=cast.owner),
+        [("mailbox.link_made", {}, {})],
+    ),
+    "choose a password by a link": (
+        link_token,
+        lambda _cast, token: password_links.use_link(token=token, password=SECRET),
+        [("mailbox.password_chosen", {}, {})],
+    ),
+    "change an address": (
+        None,
+        lambda cast, _: renaming.rename_mailbox(mailbox=current(cast), local_part="anne"),
+        [("mailbox.renamed", {}, {})],
     ),
     "set what POP deletes": (
         None,

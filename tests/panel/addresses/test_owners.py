@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth.hashers import Argon2PasswordHasher
+from django.db import connections
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -19,7 +21,7 @@ from panel.accounts.services import create_person
 from panel.addresses import customers, owners, purging, services
 from panel.addresses.models import Mailbox
 from panel.core.models import AuditEntry
-from tests.cast import PASSWORD, Cast
+from tests.cast import PASSWORD, Cast, make_cast
 
 SignedIn = Callable[[User], Client]
 pytestmark = pytest.mark.django_db
@@ -171,6 +173,33 @@ def test_next_owner_of_an_address_is_another(cast: Cast, inside: Client) -> None
     assert client.get(reverse("home"))["Location"] == reverse("show_mailbox", args=[new.pk])
     assert client.get(reverse("show_mailbox", args=[cast.mailbox.pk])).status_code == 404
     assert not is_in(inside)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_first_sign_ins_at_once_make_one_user() -> None:
+    cast = make_cast()
+    both = threading.Barrier(2)
+    made: list[int] = []
+
+    def come_in() -> None:
+        try:
+            read = owners.mailbox_named(cast.mailbox.address)
+            assert read is not None
+            both.wait()
+            owner = owners.owner_of(read)
+            assert owner is not None
+            made.append(owner.pk)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=come_in) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 2
+    assert made[0] == made[1]
+    assert User.objects.filter(kind=User.Kind.MAILBOX).count() == 1
 
 
 def test_password_that_changed_meanwhile_makes_no_user(cast: Cast) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.utils import timezone
 
 from mailbackend import maildir, retired
@@ -291,6 +291,29 @@ def test_restore_and_purge_race_and_one_wins_whole(turn: int) -> None:
         assert "restore" in outcome
         assert (row.deleted_at, row.purging_at) == (None, None)
         assert maildir.has_home(settings.DATA_DIR.mail, row.home_path, row.home_token)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_restore_that_the_purge_had_to_wait_for_wins() -> None:
+    cast = make_cast()
+    services.delete_mailbox(mailbox=cast.mailbox)
+    mailbox = Mailbox.objects.get(pk=cast.mailbox.pk)
+
+    def purge_elsewhere() -> None:
+        try:
+            run()
+        finally:
+            connections.close_all()
+
+    purging_thread = threading.Thread(target=purge_elsewhere)
+    with transaction.atomic():
+        services.restore_mailbox(mailbox=mailbox)
+        purging_thread.start()
+        time.sleep(1)  # It has seen the row as it was, and waits for this transaction.
+    purging_thread.join()
+    mailbox.refresh_from_db()
+    assert (mailbox.deleted_at, mailbox.purging_at) == (None, None)
+    assert maildir.has_home(settings.DATA_DIR.mail, mailbox.home_path, mailbox.home_token)
 
 
 def command(*arguments: str) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 
 from mailbackend import maildir
 from mailbackend.passwords import verify_password
@@ -290,6 +291,31 @@ def test_two_at_the_last_place_get_one() -> None:
         thread.join()
     assert outcomes.count("created") == 1, outcomes
     assert Mailbox.objects.filter(domain=cast.domain).count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_domain_that_moves_meanwhile_takes_the_new_customers_room() -> None:
+    cast = make_cast()
+    Customer.objects.filter(pk=cast.other_customer.pk).update(max_mailboxes=1)
+    outcomes: list[str] = []
+
+    def create() -> None:
+        try:
+            domain = Domain.objects.get(pk=cast.domain.pk)
+            services.create_mailbox(domain=domain, local_part="bob", password=PASSWORD)
+            outcomes.append("created")
+        except Problem as problem:
+            outcomes.append(str(problem))
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=create)
+    with transaction.atomic():
+        services.edit_domain(domain=cast.domain, customer=cast.other_customer, default_quota_bytes=None)
+        thread.start()
+        time.sleep(1)  # It has read the domain as it was, and waits for this transaction.
+    thread.join()
+    assert ["Other may have 1 mailboxes" in outcome for outcome in outcomes] == [True], outcomes
 
 
 def test_a_row_that_was_loaded_earlier_loses_no_change(cast: Cast) -> None:
