@@ -44,6 +44,7 @@ class Environment:
         mail_ports: its four ports.
         tls_certificate, tls_key: an own certificate by path, or empty for one of the private CA's.
         dovecot_bin: the dovecot program, or empty to find it.
+        dns_servers: who is asked for customers' DNS records, address and port, or nobody for the system's resolvers.
         time_zone: the zone in which times are shown.
         email_url: how the panel sends its own mail, as given, or empty to write it into the log.
         email_from: the sender of that mail.
@@ -64,6 +65,7 @@ class Environment:
     tls_certificate: str
     tls_key: str
     dovecot_bin: str
+    dns_servers: tuple[tuple[str, int], ...]
     time_zone: str
     email_url: str
     email_from: str
@@ -107,6 +109,7 @@ def read_environment() -> Environment:
             tls_certificate=env.str("TLS_CERTIFICATE", ""),
             tls_key=env.str("TLS_KEY", ""),
             dovecot_bin=env.str("DOVECOT_BIN", ""),
+            dns_servers=_dns_servers(env.str("DNS_SERVERS", "")),
             time_zone=_time_zone(env.str("TIME_ZONE", "UTC")),
             email_url=_email_url(env.str("EMAIL_URL", "")),
             email_from=_sender(
@@ -208,3 +211,27 @@ def _addresses(name: str, value: str) -> tuple[str, ...]:
         except ValueError as err:
             raise EnvironmentProblem(f"{name} holds {address!r}, which is not an IP address.") from err
     return found
+
+
+def _dns_servers(value: str) -> tuple[tuple[str, int], ...]:
+    """Each is an address, or address:port with an IPv6 address in brackets; separated by spaces or commas."""
+    return tuple(_dns_server(text) for text in value.replace(",", " ").split())
+
+
+def _dns_server(text: str) -> tuple[str, int]:
+    match = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?", text)
+    address, port = (match[1] or match[2], int(match[3] or 53)) if match else (text, 53)
+    if not _is_ip_address(address, bracketed=bool(match and match[1])) or not 0 < port <= 65535:
+        raise EnvironmentProblem(
+            f"DNS_SERVERS holds {text!r}: write each as an IP address, or with its port as 192.0.2.53:5353 "
+            "or [2001:db8::53]:5353."
+        )
+    return address, port
+
+
+def _is_ip_address(text: str, *, bracketed: bool) -> bool:
+    """Whether it is an IP address; between brackets one of IPv6."""
+    try:
+        return ipaddress.ip_address(text).version == 6 or not bracketed
+    except ValueError:
+        return False

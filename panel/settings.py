@@ -276,6 +276,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=2, minute=37),
         "options": {"expires": 3600},
     },
+    "look for the records that prove domains": {
+        "task": "panel.addresses.tasks.start_due_domain_claims",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
     "renew the certificate": {
         "task": "panel.core.tasks.start_scheduled",
         "args": ["renew_certificate"],
@@ -325,5 +330,6 @@ PRODUCT_NAME = MFA_TOTP_ISSUER = "Restante"
 DELETION_WINDOW = timedelta(days=14)
 INVITATION_LIFE = timedelta(days=7)
 PASSWORD_LINK_LIFE = timedelta(days=3)
+DOMAIN_CLAIM_LIFE = timedelta(days=7)
 DEFAULT_QUOTA_BYTES = 5 * 1024**3
 JOBS_KEPT = timedelta(days=90)

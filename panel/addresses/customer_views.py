@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from panel.accounts import customers as accounts
 from panel.accounts.access import admin_of, customer_of, person_of
 from panel.accounts.models import Customer
-from panel.accounts.selectors import may_own
+from panel.accounts.selectors import may_manage, may_own
 from panel.addresses import customers, selectors
 from panel.addresses.customer_forms import CustomerForm, NewCustomerForm
 from panel.core.forms import ConfirmForm, ReasonForm
@@ -94,6 +94,7 @@ def show_customer(request: HttpRequest, pk: int) -> HttpResponse:
         "member_count": memberships.count(),
         "domains": domains.order_by("name")[:SHOWN],
         "may_own": may_own(person, customer),
+        "may_change": may_manage(person, customer),
     }
     return render(request, "addresses/show_customer.html", context)
 

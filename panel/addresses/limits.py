@@ -38,7 +38,7 @@ def check_limits(
         more_mailboxes = more.count()
         unlimited = more.filter(quota_bytes=None).exists()
         more_bytes = None if unlimited else more.aggregate(total=Sum("quota_bytes"))["total"] or 0
-    customer = _locked(customer)
+    customer = locked_customer(customer)
     if more_domains:
         _check_domains(customer, more_domains)
     number, given = _given(customer, None)
@@ -62,7 +62,7 @@ def check_storage(customer: Customer, more_bytes: int | None, *, instead_of: Mai
     Raises:
         Problem: if there is no room.
     """
-    customer = _locked(customer)
+    customer = locked_customer(customer)
     _check_storage(customer, _given(customer, instead_of)[1], more_bytes)
 
 
@@ -93,8 +93,12 @@ def check_quota(quota_bytes: int | None, field: str) -> None:
         raise Problem(_("The quota must be more than zero and at most 1024 TB."), field)
 
 
-def _locked(customer: Customer) -> Customer:
-    """Return a customer as it is now, its row locked until the transaction ends."""
+def locked_customer(customer: Customer) -> Customer:
+    """Return a customer as it is now, its row locked until the transaction ends.
+
+    Raises:
+        Problem: if it was deleted.
+    """
     found = Customer.objects.select_for_update().filter(pk=customer.pk).first()
     if found is None:
         raise Problem(_("%(customer)s was deleted meanwhile.") % {"customer": customer}, "customer")

@@ -7,10 +7,12 @@ from pathlib import PurePosixPath
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from mailbackend.addresses import Address, domain_for_people
 from panel.accounts.models import Customer, User
+from panel.addresses.proof import Outcome, record_name, record_value
 
 
 class Domain(models.Model):
@@ -223,3 +225,66 @@ class PasswordLink(models.Model):
 
     def __str__(self) -> str:
         return f"for {self.mailbox}"
+
+
+class DomainClaim(models.Model):
+    """A customer's claim of a domain, until a record in its DNS proves it: then there is a Domain, and this is gone.
+
+    Several customers may claim one name; who proves it first has it. The token is no secret: it stands in the DNS.
+    """
+
+    class State(models.TextChoices):
+        """Where a claim stands."""
+
+        WAITING = "waiting", _("Waits for its record")
+        EXPIRED = "expired", _("Not looked for any more")
+        TAKEN = "taken", _("Hosted here already")
+
+    customer = models.ForeignKey(Customer, on_delete=models.CASCADE, related_name="domain_claims")
+    name = models.CharField(_("domain"), max_length=253)
+    token = models.CharField(max_length=32, default=_new_token)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    asked_at = models.DateTimeField(null=True)
+    next_at = models.DateTimeField()  # when it is looked for again by itself
+    last_result = models.CharField(max_length=20, choices=Outcome.choices, blank=True)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["customer", "name"], name="claim_once")]
+        indexes = [models.Index(fields=["next_at"], name="claim_next")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def unicode_name(self) -> str:
+        """The name as people write it."""
+        return domain_for_people(self.name)
+
+    @property
+    def record_name(self) -> str:
+        """The name of the record that proves it."""
+        return record_name(self.name)
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it is a name under a top-level domain: what stands before it is then all that some forms want."""
+        return self.name.count(".") == 1
+
+    @property
+    def record_value(self) -> str:
+        """What that record must hold."""
+        return record_value(self.token)
+
+    @property
+    def state(self) -> State:
+        """Where it stands, as `panel.addresses.claims.claims_for` gives it: that asks whether it is `hosted`."""
+        if getattr(self, "hosted", False):
+            return self.State.TAKEN
+        return self.State.EXPIRED if self.expires_at <= timezone.now() else self.State.WAITING
+
+    @property
+    def state_label(self) -> str:
+        """Its state in a word."""
+        return str(self.state.label)

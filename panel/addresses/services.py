@@ -65,13 +65,37 @@ def create_domain(*, name: str, customer: Customer, default_quota_bytes: int | N
     Raises:
         Problem: if it is no domain, is hosted here already, or the customer has no room for it.
     """
-    ascii_name = _checked(normalise_domain, name, "name")
+    ascii_name = clean_domain_name(name)
     check_quota(default_quota_bytes, "default_quota")
+    return add_domain(name=ascii_name, customer=customer, default_quota_bytes=default_quota_bytes)
+
+
+def clean_domain_name(name: str) -> str:
+    """Return a domain as it is stored.
+
+    Raises:
+        Problem: if it is none.
+    """
+    ascii_name: str = _checked(normalise_domain, name, "name")
+    return ascii_name
+
+
+def add_domain(*, name: str, customer: Customer, default_quota_bytes: int | None = None) -> Domain:
+    """Save a new domain.
+
+    Args:
+        name: as `clean_domain_name` returns it.
+        customer: who has it; its row is locked.
+        default_quota_bytes: as `create_domain` takes it, checked.
+
+    Raises:
+        Problem: if it is hosted here already, or the customer has no room for it.
+    """
     try:
         with transaction.atomic():
             check_limits(customer, more_domains=1)
             domain = Domain.objects.create(
-                name=ascii_name, customer=customer, default_quota_bytes=default_quota_bytes
+                name=name, customer=customer, default_quota_bytes=default_quota_bytes
             )
             audit.record(
                 "domain.created",
@@ -81,7 +105,7 @@ def create_domain(*, name: str, customer: Customer, default_quota_bytes: int | N
             )
             return domain
     except IntegrityError as err:
-        raise _domain_taken(ascii_name) from err
+        raise _domain_taken(name) from err
 
 
 def edit_domain(

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from celery import shared_task
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from panel.addresses import bulk, checkmail, purging, sessions
+from panel.addresses import bulk, checkmail, claims, purging, sessions
 from panel.addresses.report import Report
 from panel.core.clock import moment
 from panel.core.jobs import job_kind, start_job
@@ -70,3 +71,16 @@ def erase_retired_homes() -> dict[str, Any]:
     report = Report()
     purging.erase_retired(report)
     return report.as_json()
+
+
+@job_kind(_("Looking for the records that prove domains"), hidden=True)
+def check_domain_claims() -> dict[str, Any]:
+    """Look for the records of the claimed domains that are due."""
+    return dict(claims.check_due())
+
+
+@shared_task
+def start_due_domain_claims() -> None:
+    """Start the job above where there is something to do: mostly nobody waits for a record."""
+    if claims.due_claims(timezone.now()).exists():
+        start_job("check_domain_claims")

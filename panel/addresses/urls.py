@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from panel.addresses import list_views, several_views, views
+from panel.addresses import claim_views, list_views, several_views, views
 
 
 class DomainConverter(StringConverter):
@@ -17,6 +17,24 @@ register_converter(DomainConverter, "domain")
 urlpatterns = [
     path("domains/", views.list_domains, name="list_domains"),
     path("domains/new/", views.create_domain, name="create_domain"),
+    path("domains/claims/", claim_views.list_domain_claims, name="list_domain_claims"),
+    path("domains/claims/new/", claim_views.claim_domain, name="claim_domain"),
+    path("customers/<int:pk>/claims/<domain:name>/", claim_views.show_domain_claim, name="show_domain_claim"),
+    path(
+        "customers/<int:pk>/claims/<domain:name>/check/",
+        claim_views.check_domain_claim,
+        name="check_domain_claim",
+    ),
+    path(
+        "customers/<int:pk>/claims/<domain:name>/renew/",
+        claim_views.renew_domain_claim,
+        name="renew_domain_claim",
+    ),
+    path(
+        "customers/<int:pk>/claims/<domain:name>/cancel/",
+        claim_views.cancel_domain_claim,
+        name="cancel_domain_claim",
+    ),
     path("domains/<domain:name>/", views.show_domain, name="show_domain"),
     path("domains/<domain:name>/edit/", views.edit_domain, name="edit_domain"),
     path("domains/<domain:name>/suspend/", views.suspend_domain, name="suspend_domain"),

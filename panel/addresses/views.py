@@ -21,6 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from panel.accounts.access import admin_of, manager_of, open_to_owners, person_of
 from panel.accounts.selectors import customers_managed_by, may_change_some, may_manage
 from panel.addresses import renaming, selectors, services
+from panel.addresses.claims import claims_for
 from panel.addresses.forms import (
     CreateMailboxForm,
     DomainForm,
@@ -44,15 +45,18 @@ DOMAIN_SORTS = {
     "mailboxes": "mailbox_count",
     "-mailboxes": "-mailbox_count",
 }
+#: Claimed domains that the list of domains shows; a page of their own has all.
+CLAIMS_SHOWN = 5
 
 
 @login_required
 @require_safe
 def list_domains(request: HttpRequest) -> HttpResponse:
     """The domains that a person may see."""
+    person = person_of(request)
     q, state = request.GET.get("q", ""), request.GET.get("state", "")
     sort = request.GET.get("sort", "name")
-    rows = selectors.domains_in_state(selectors.domains_for(person_of(request)), state)
+    rows = selectors.domains_in_state(selectors.domains_for(person), state)
     rows = selectors.search_domains(rows, q).order_by(DOMAIN_SORTS.get(sort, "name"), "pk")
     context = {
         "page_obj": page_of(request, rows),
@@ -60,6 +64,9 @@ def list_domains(request: HttpRequest) -> HttpResponse:
         "sort": sort,
         "state": state,
         "states": Domain.State.choices,
+        "claims": claims_for(person)[: CLAIMS_SHOWN + 1],
+        "claims_shown": CLAIMS_SHOWN,
+        "may_change": may_change_some(person),
     }
     return render(request, "addresses/list_domains.html", context)
 

@@ -64,6 +64,8 @@ def _report_label(name: str) -> str:
         "expires": _("Valid until"),
         "ended": _("Sessions ended"),
         "completed": _("Mailboxes completed"),
+        "asked": _("Domains looked for"),
+        "added": _("Of these added"),
         "thorough": _("Of these gone through folder by folder"),
         "found": _("Problems found"),
         "mended": _("Of these mended"),

@@ -46,6 +46,7 @@ def settings(data_dir: DataDir) -> Environment:
         tls_certificate="",
         tls_key="",
         dovecot_bin="",
+        dns_servers=(),
         time_zone="UTC",
         email_url="",
         email_from="restante@localhost",

@@ -105,6 +105,8 @@ def test_taken_port_is_named_with_its_setting(make_stand: Callable[..., Stand]) 
         ("DATABASE_URL", "mysql://a:b@c/d", "DATABASE_URL"),
         ("DATABASE_URL", "postgres://a:b@127.0.0.1:1/none", "DATABASE_URL"),
         ("REDIS_URL", "http://x", "REDIS_URL"),
+        ("DNS_SERVERS", "resolver.test", "DNS_SERVERS"),
+        ("DNS_SERVERS", "192.0.2.53:0", "DNS_SERVERS"),
         ("TIME_ZONE", "Mars/Olympus", "TIME_ZONE"),
         ("DATA_DIR", "/tmp/" + "d" * 90, "shorter"),
         ("DATA_DIR", "/tmp/a b", "DATA_DIR"),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import Client
 
 from panel.accounts.models import User
 from tests.cast import Cast, make_cast
+from tests.dns_server import DnsServer, running
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +39,21 @@ def signed_in() -> Callable[[User], Client]:
         return client
 
     return sign_in
+
+
+@pytest.fixture(scope="session")
+def dns_server() -> Iterator[DnsServer]:
+    """A DNS server for all tests of a process."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def dns(dns_server: DnsServer, settings: Any) -> Iterator[DnsServer]:
+    """The DNS server, knowing nothing, and the only one that the panel asks."""
+    settings.ENVIRONMENT = dataclasses.replace(
+        settings.ENVIRONMENT, dns_servers=(("127.0.0.1", dns_server.port),)
+    )
+    dns_server.forget()
+    yield dns_server
+    dns_server.forget()

@@ -25,11 +25,13 @@ from django.utils.http import int_to_base36
 
 from panel.accounts import members
 from panel.accounts.models import Invitation, User
-from panel.addresses.models import Mailbox
+from panel.addresses.claims import make_claim
+from panel.addresses.models import DomainClaim, Mailbox
 from panel.addresses.owners import owner_of
 from panel.addresses.services import create_domain, create_mailbox
 from panel.core.models import Job
 from tests.cast import PASSWORD, Cast
+from tests.dns_server import DnsServer
 from tests.panel.accounts.passkeys import add_passkey
 
 TABLE = Path(__file__).parents[2] / "docs" / "access.md"
@@ -64,6 +66,7 @@ class Stage:
         session: another one of the owner's.
         job: any.
         neighbour: another mailbox of the same domain.
+        claim: a domain that the customer waits for.
     """
 
     cast: Cast
@@ -72,6 +75,7 @@ class Stage:
     session: UserSession
     job: Job
     neighbour: Mailbox
+    claim: DomainClaim
 
 
 def _nobody(stage: Stage) -> None:
@@ -146,6 +150,10 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
         lambda stage: {"name": stage.cast.domain.name},
     ),
     **dict.fromkeys(
+        ("show_domain_claim", "check_domain_claim", "renew_domain_claim", "cancel_domain_claim"),
+        lambda stage: {"pk": stage.cast.customer.pk, "name": stage.claim.name},
+    ),
+    **dict.fromkeys(
         (
             "show_mailbox",
             "set_up_mailbox",
@@ -173,7 +181,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
 
 
 @pytest.fixture
-def stage(cast: Cast) -> Stage:
+def stage(cast: Cast, dns: DnsServer) -> Stage:
     """Everything that an address can name. Another customer has a domain too, so the stranger is no newcomer."""
     create_domain(name="theirs.test", customer=cast.other_customer)
     RecoveryCodes.activate(cast.owner)
@@ -188,6 +196,7 @@ def stage(cast: Cast) -> Stage:
         session=UserSession.objects.get(user=cast.owner),
         job=Job.objects.order_by("pk")[0],
         neighbour=create_mailbox(domain=cast.domain, local_part="bob", password=PASSWORD),
+        claim=make_claim(customer=cast.customer, name="wanted.test"),
     )
 
 
