@@ -21,7 +21,7 @@ ADMIN, PASSWORD = "admin@host.test", "violet tractor under 9 moons"
 def mailing(make_stand: Callable[..., Stand]) -> Stand:
     """A stand whose panel leaves its mail in files."""
     stand = make_stand()
-    stand.environment["EMAIL_URL"] = f"filemail://{stand.folder / 'mails'}"
+    stand.keep_mail()
     stand.start()
     stand.must("createadmin", ADMIN, stdin=f"{PASSWORD}\n")
     return stand
@@ -31,10 +31,9 @@ def link_for(stand: Stand, email: str) -> str:
     """Wait for the invitation that was mailed to somebody and return its link."""
 
     def links() -> list[str]:
-        texts = [path.read_text() for path in (stand.folder / "mails").glob("*.log")]
         found = [
             re.search(r"^http\S+/invitations/\?token=\S+$", text, re.MULTILINE)
-            for text in texts
+            for text in stand.kept_mail()
             if email in text
         ]
         return [link[0] for link in found if link]

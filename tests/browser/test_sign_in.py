@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -22,19 +21,10 @@ EMAIL, PASSWORD = "ann@host.test", "an-admins-passw0rd"
 def own_stand(make_stand: Callable[..., Stand]) -> Stand:
     """A stand whose mail can be read, with an administrator."""
     stand = make_stand()
-    folder = stand.folder / "sent"
-    folder.mkdir()
-    folder.chmod(0o777)  # whoever runs the worker writes there
-    stand.environment["EMAIL_URL"] = f"filemail://{folder}"
+    stand.keep_mail()
     stand.start()
     stand.must("createadmin", EMAIL, stdin=f"{PASSWORD}\n")
     return stand
-
-
-@pytest.fixture(scope="module")
-def mails(own_stand: Stand) -> Path:
-    """Where its mail is."""
-    return own_stand.folder / "sent"
 
 
 @pytest.fixture
@@ -64,7 +54,7 @@ def here(chromium: Browser, own_stand: Stand) -> Iterator[Page]:
     assert troubles == []
 
 
-def test_from_a_password_alone_to_passkeys_and_back(here: Page, own_stand: Stand, mails: Path) -> None:
+def test_from_a_password_alone_to_passkeys_and_back(here: Page, own_stand: Stand) -> None:
     """One story: each step needs the one before."""
     page, main = here, here.get_by_role("main")
     sign_in(page, EMAIL, PASSWORD)
@@ -124,10 +114,10 @@ def test_from_a_password_alone_to_passkeys_and_back(here: Page, own_stand: Stand
     page.get_by_role("link", name="Remove My telephone").click()
     page.get_by_role("button", name="Remove").click()
     expect(page.get_by_text("The passkey is removed.")).to_be_visible()
-    wait_for(lambda: "Removed a passkey" in all_mail(mails), "the mail that tells of it")
+    wait_for(lambda: "Removed a passkey" in all_mail(own_stand), "the mail that tells of it")
 
 
-def test_mailed_link_sets_a_password(here: Page, own_stand: Stand, mails: Path) -> None:
+def test_mailed_link_sets_a_password(here: Page, own_stand: Stand) -> None:
     page, email, password = here, "bob@host.test", "bobs-new-passw0rd"
     own_stand.must("createadmin", email, stdin=f"{PASSWORD}\n")
     page.goto("/")
@@ -138,8 +128,8 @@ def test_mailed_link_sets_a_password(here: Page, own_stand: Stand, mails: Path) 
     pattern = re.compile(
         rf"^http://localhost:{own_stand.ports['panel']}/password/new/\?key=\S+$", re.MULTILINE
     )
-    wait_for(lambda: bool(pattern.search(all_mail(mails))), "the mail with the link")
-    page.goto(pattern.findall(all_mail(mails))[-1])
+    wait_for(lambda: bool(pattern.search(all_mail(own_stand))), "the mail with the link")
+    page.goto(pattern.findall(all_mail(own_stand))[-1])
     page.get_by_role("textbox", name="New password", exact=True).fill(password)
     page.get_by_role("textbox", name="New password again").fill(password)
     page.get_by_role("button", name="Save").click()
@@ -180,6 +170,6 @@ def sign_out(page: Page) -> None:
     expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
 
 
-def all_mail(mails: Path) -> str:
+def all_mail(stand: Stand) -> str:
     """Return everything that was sent."""
-    return "\n".join(file.read_text() for file in sorted(mails.iterdir()))
+    return "\n".join(stand.kept_mail())
