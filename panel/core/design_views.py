@@ -121,8 +121,8 @@ def _scheme(name: str) -> Scheme:
     return Scheme(
         name=name,
         label=_("Light") if name == "light" else _("Dark"),
-        form=SampleForm(initial=initial, auto_id=f"{name}-%s"),
-        bad=SampleForm({}, auto_id=f"{name}-bad-%s"),
+        form=SampleForm(initial=initial, prefix=name),
+        bad=SampleForm({}, prefix=f"{name}-bad"),
     )
 
 

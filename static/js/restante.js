@@ -9,8 +9,9 @@
     requestAnimationFrame(() => { place.textContent = text; });
   };
 
-  // Buttons that need a script are hidden in the page and shown here.
+  // Buttons that need a script are hidden in the page and shown here; those that a script makes needless go.
   const enhance = (root) => {
+    for (const button of root.querySelectorAll("[data-no-script]")) button.hidden = true;
     for (const button of root.querySelectorAll("[data-script][hidden]")) button.hidden = false;
   };
 
