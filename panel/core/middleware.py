@@ -98,7 +98,10 @@ def serve_brand(get_response: type_of_view) -> type_of_view:
         file = files.get(request.path_info)
         if file is None or request.method not in ("GET", "HEAD"):
             return get_response(request)
-        headers = {"Cache-Control": "max-age=315360000, public, immutable"}
+        headers = {
+            "Cache-Control": "max-age=315360000, public, immutable",
+            "Content-Length": str(len(file.content)),
+        }
         return HttpResponse(file.content, content_type=file.content_type, headers=headers)
 
     return middleware

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 
 import pytest
+from django.template import engines
 from django.test import Client
 
 from panel.accounts.models import User
@@ -77,6 +78,26 @@ def test_every_token_that_is_used_is_there() -> None:
     used = set(re.findall(r"var\(--([a-z0-9-]+)\)", STYLES))
     made = set(re.findall(r"--([a-z0-9-]+):", STYLES))
     assert used <= made
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{% table bad id=bad %}{% columns %}{% column bad %}{% column bad hidden=True %}{% endcolumns %}{% endtable %}",
+        "{% row %}{% rowhead %}{{ bad }}{% endrowhead %}{% cell bad kind=bad %}{{ bad }}{% endcell %}{% endrow %}",
+        "{% note bad role=bad %}<p>{{ bad }}</p>{% endnote %}",
+        "{% section_head bad bad %}{{ bad }}{% endsection_head %}",
+        "{% tabs bad %}{% tab bad bad %}{% endtabs %}",
+        "{% find bad %}{% find_text bad bad bad bad %}{% find_choice bad bad bad choices bad %}{% endfind %}",
+    ],
+)
+def test_what_people_typed_stays_text(source: str) -> None:
+    """Each tag escapes what it is given, once."""
+    bad = '"><script>&'
+    page = engines["django"].from_string(source).render({"bad": bad, "choices": [(bad, bad)]})
+    assert "<script>" not in page
+    assert "&quot;&gt;&lt;script&gt;&amp;" in page
+    assert "&amp;quot;" not in page
 
 
 def test_one_page_shows_every_component(cast: Cast, signed_in: Callable[[User], Client]) -> None:
