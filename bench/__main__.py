@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import django
 
-from bench import lists, logins, mailboxes, memory, start
+from bench import lists, logins, mailboxes, memory, start, weight
 from bench.client import LoginFailed
 from bench.frame import measure_rows
 from bench.processes import INTERRUPTIONS, BenchProblem, uninterrupted
@@ -34,6 +34,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "memory": memory,
     "start": start,
     "lists": lists,
+    "weight": weight,
 }
 DATABASES = ("sqlite", "postgres")
 

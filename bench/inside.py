@@ -6,8 +6,10 @@ panel's services and the bare file operations they are compared with do the same
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import re
 import secrets
 import shutil
 import sys
@@ -34,6 +36,7 @@ from panel.addresses import services  # noqa: E402
 from panel.addresses.bulk import NewMailbox, create_mailboxes  # noqa: E402
 from panel.addresses.models import Domain, Mailbox  # noqa: E402
 
+_ADMIN = "admin@weight.test"
 _PASSWORD = "a sentence for the bench"  # noqa: S105 - of mailboxes that live for minutes
 
 
@@ -49,6 +52,9 @@ def main() -> None:
         "fill_lists": fill_lists,
         "empty_lists": empty_lists,
         "pages": pages,
+        "add_admin": add_admin,
+        "remove_admin": remove_admin,
+        "weigh": weigh,
     }
     for line in sys.stdin:
         request = json.loads(line)
@@ -186,20 +192,70 @@ def empty_lists(sizes: Sequence[int]) -> dict[str, Any]:
     return {}
 
 
-def pages(path: str, email: str, seconds: float) -> dict[str, Any]:
+def add_admin() -> dict[str, Any]:
+    """Make an administrator, and return their e-mail and the number of some mailbox."""
+    admin = create_admin(email=_ADMIN, password=_PASSWORD)
+    return {"email": admin.email, "mailbox": Mailbox.objects.order_by("pk").values_list("pk", flat=True)[0]}
+
+
+def remove_admin() -> dict[str, Any]:
+    """Take them away again."""
+    User.objects.filter(email=_ADMIN).delete()
+    return {}
+
+
+def weigh(path: str, email: str, bare: bool) -> dict[str, Any]:
+    """Load a page and all that it names, as a browser that has nothing yet; return bytes as sent, and requests.
+
+    Args:
+        path: which.
+        email: who is signed in, or empty.
+        bare: whether it is the bare page, with nothing but compression before it.
+    """
+    if bare:
+        compress = ["django.middleware.gzip.GZipMiddleware"]
+        with override_settings(ROOT_URLCONF="bench.bare", MIDDLEWARE=compress):
+            return _weigh(_client(""), path)
+    return _weigh(_client(email), path)
+
+
+def _weigh(client: Client, path: str) -> dict[str, Any]:
+    page = _body(client, path)
+    text = gzip.decompress(page).decode()
+    loaded = set(re.findall(r'<(?:link|script|img)[^>]* (?:href|src)="(/static/[^"]+)"', text))
+    return {
+        "bytes": len(page) + sum(len(_body(client, address)) for address in loaded),
+        "requests": 1 + len(loaded),
+    }
+
+
+def _body(client: Client, path: str) -> bytes:
+    response = client.get(path, headers={"accept-encoding": "gzip"})
+    if response.status_code != 200:
+        raise RuntimeError(f"{path} gave {response.status_code}.")
+    return response.getvalue() if response.streaming else response.content
+
+
+def _client(email: str) -> Client:
+    client = Client(headers={"host": "localhost"})
+    if email:
+        client.force_login(User.objects.get(email=email))
+    return client
+
+
+def pages(path: str, email: str, seconds: float, bare: bool = False) -> dict[str, Any]:
     """Fetch a page as often as it goes, through Django's handler, and return pages/s and queries of one.
 
     Args:
         path: which, with its query.
-        email: who is signed in, or empty for the bare page: no middleware, one query, one template (`bench.bare`).
+        email: who is signed in, or empty.
         seconds: how long.
+        bare: whether it is the bare page: no middleware, one query, one template (`bench.bare`).
     """
-    if not email:
+    if bare:
         with override_settings(ROOT_URLCONF="bench.bare", MIDDLEWARE=[]):
-            return _fetch(Client(headers={"host": "localhost"}), path, seconds)
-    client = Client(headers={"host": "localhost"})
-    client.force_login(User.objects.get(email=email))
-    return _fetch(client, path, seconds)
+            return _fetch(_client(""), path, seconds)
+    return _fetch(_client(email), path, seconds)
 
 
 def _fetch(client: Client, path: str, seconds: float) -> dict[str, Any]:

@@ -23,7 +23,9 @@ def rows(setup: Setup) -> Iterator[list[Row]]:
     queries: dict[str, int] = {}
 
     def pages(name: str, path: str, email: str) -> float:
-        answer: dict[str, Any] = worker.ask("pages", path=path, email=email, seconds=setup.scale.seconds / 2)
+        answer: dict[str, Any] = worker.ask(
+            "pages", path=path, email=email, seconds=setup.scale.seconds / 2, bare=name == "bare"
+        )
         queries[name] = answer["queries"]
         return float(answer["rate"])
 

@@ -19,6 +19,7 @@ import environ
 
 from mailbackend.config import ConfigError, Ports
 from mailbackend.paths import SERVICE_ACCOUNT, DataDir, PathError
+from panel.branding import PRODUCT, Brand, BrandProblem, read_brand
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 
@@ -48,6 +49,7 @@ class Environment:
         time_zone: the zone in which times are shown.
         email_url: how the panel sends its own mail, as given, or empty to write it into the log.
         email_from: the sender of that mail.
+        brand: the host's own name, logo, colour and links.
         debug: Django's; never in production.
     """
 
@@ -69,6 +71,7 @@ class Environment:
     time_zone: str
     email_url: str
     email_from: str
+    brand: Brand
     debug: bool
 
     @property
@@ -88,6 +91,7 @@ def read_environment() -> Environment:
     env = environ.Env()
     env.read_env(str(CHECKOUT / ".env"))
     try:
+        brand = _brand(env)
         host, port = _host_and_port("PANEL_BIND", env.str("PANEL_BIND", "127.0.0.1:8000"))
         return Environment(
             data_dir=DataDir.at(_absolute(env.str("DATA_DIR", "") or _default_data_dir())),
@@ -113,12 +117,31 @@ def read_environment() -> Environment:
             time_zone=_time_zone(env.str("TIME_ZONE", "UTC")),
             email_url=_email_url(env.str("EMAIL_URL", "")),
             email_from=_sender(
-                env.str("EMAIL_FROM", ""), mail_host=_mail_host(env.str("MAIL_HOST", "localhost"))
+                env.str("EMAIL_FROM", ""),
+                mail_host=_mail_host(env.str("MAIL_HOST", "localhost")),
+                name=brand.name,
             ),
+            brand=brand,
             debug=env.bool("DEBUG", False),
         )
-    except (PathError, ConfigError) as err:
+    except (PathError, ConfigError, BrandProblem) as err:
         raise EnvironmentProblem(str(err)) from err
+
+
+def _brand(env: environ.Env) -> Brand:
+    """Return the brand.
+
+    Raises:
+        BrandProblem: if one of its settings cannot be used.
+    """
+    logo = env.str("BRAND_LOGO", "")
+    return read_brand(
+        name=env.str("BRAND_NAME", ""),
+        logo=Path(_absolute(logo)) if logo else None,
+        accent=env.str("BRAND_ACCENT", ""),
+        support_url=env.str("SUPPORT_URL", ""),
+        footer_links=env.str("FOOTER_LINKS", ""),
+    )
 
 
 def _default_data_dir() -> str:
@@ -178,10 +201,11 @@ def _email_url(value: str) -> str:
     return value
 
 
-def _sender(value: str, *, mail_host: str) -> str:
+def _sender(value: str, *, mail_host: str, name: str) -> str:
     """Without a sender of its own the panel writes from the mail host, whose name is checked as MAIL_HOST, not here."""
     if not value:
-        return f"restante@{mail_host}"
+        address = f"restante@{mail_host}"
+        return address if name == PRODUCT else f"{name} <{address}>"
     if not re.fullmatch(r"(?:[^<>@\x00-\x1f]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)", value):
         raise EnvironmentProblem(f"EMAIL_FROM is {value!r}: write it as Name <name@example.com>.")
     return value

@@ -87,7 +87,9 @@ MIDDLEWARE = [
     "panel.core.middleware.harden",
     "panel.core.middleware.database_unavailable",
     "panel.addresses.hosts.answer_by_host",
+    "panel.core.middleware.serve_brand",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "panel.core.middleware.compress",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -121,6 +123,7 @@ TEMPLATES = [
             ],
             "builtins": [
                 "django.templatetags.i18n",
+                "panel.core.templatetags.components",
                 "panel.core.templatetags.sizes",
                 "panel.core.templatetags.times",
             ],
@@ -326,7 +329,7 @@ LOGGING = {
 }
 
 # What Restante promises.
-PRODUCT_NAME = MFA_TOTP_ISSUER = "Restante"
+PRODUCT_NAME = MFA_TOTP_ISSUER = ENVIRONMENT.brand.name
 DELETION_WINDOW = timedelta(days=14)
 INVITATION_LIFE = timedelta(days=7)
 PASSWORD_LINK_LIFE = timedelta(days=3)

@@ -17,7 +17,7 @@ from panel.accounts.selectors import may_manage, may_own
 from panel.addresses import customers, selectors
 from panel.addresses.customer_forms import CustomerForm, NewCustomerForm
 from panel.core.forms import ConfirmForm, ReasonForm
-from panel.core.pages import handle_form, page_of, press_button
+from panel.core.pages import ask_first, handle_form, page_of, press_button
 
 SORTS = {
     "name": "name",
@@ -129,13 +129,17 @@ def suspend_customer(request: HttpRequest, pk: int) -> HttpResponse:
     told = _("Its people are told this when they sign in, such as: invoice 1234 unpaid.")
     form = ReasonForm(request.POST or None, initial={"reason": customer.suspended_reason}, help_text=told)
 
-    def save() -> HttpResponse:
-        customers.suspend_customer(customer=customer, reason=form.cleaned_data["reason"])
-        messages.success(request, _("%(customer)s is suspended.") % {"customer": customer})
-        return redirect("show_customer", pk)
-
     context = {"customer": customer, "usage": customers.usage_of(customer)}
-    return handle_form(request, form, save, "addresses/suspend_customer.html", context)
+    return ask_first(
+        request,
+        form,
+        lambda: customers.suspend_customer(customer=customer, reason=form.cleaned_data["reason"]),
+        _("%(customer)s is suspended.") % {"customer": customer},
+        "addresses/suspend_customer.html",
+        context,
+        "show_customer",
+        pk,
+    )
 
 
 @login_required
@@ -161,10 +165,13 @@ def delete_customer(request: HttpRequest, pk: int) -> HttpResponse:
     admin_of(request)
     form = ConfirmForm(request.POST or None, expected=(customer.name,))
 
-    def save() -> HttpResponse:
-        customers.delete_customer(customer=customer)
-        messages.success(request, _("%(customer)s is deleted.") % {"customer": customer})
-        return redirect("list_customers")
-
     context = {"customer": customer, "in_the_way": customers.in_the_way(customer)}
-    return handle_form(request, form, save, "addresses/delete_customer.html", context)
+    return ask_first(
+        request,
+        form,
+        lambda: customers.delete_customer(customer=customer),
+        _("%(customer)s is deleted.") % {"customer": customer},
+        "addresses/delete_customer.html",
+        context,
+        "list_customers",
+    )

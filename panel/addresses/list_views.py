@@ -65,6 +65,8 @@ def mailbox_list(request: HttpRequest, attention: Sequence[dict[str, Any]]) -> H
         rows = rows.filter(domain__in=Domain.objects.filter(name=domain))
     page = long_page_of(request, rows.order_by(*SORTS.get(sort, SORTS["address"])))
     now = timezone.now()
+    domains = selectors.living_domains_for(person)[:DOMAINS_NAMED]
+    partial = request.headers.get("HX-Request") == "true"
     context = {
         "page_obj": page,
         "rows": listed(list(page)),
@@ -74,12 +76,12 @@ def mailbox_list(request: HttpRequest, attention: Sequence[dict[str, Any]]) -> H
         "state": state,
         "states": Mailbox.State.choices,
         "domain": domain,
-        "domains": selectors.living_domains_for(person)[:DOMAINS_NAMED],
+        "domains": domains,
+        "domain_choices": () if partial else [(each.name, each.unicode_name) for each in domains],
         "may_change": may_change_some(person),
         "attention": attention,
         "seen": any(mailbox.last_seen_at for mailbox in page),
     }
-    partial = request.headers.get("HX-Request") == "true"
     template = "addresses/_mailboxes.html" if partial else "addresses/list_mailboxes.html"
     return render(request, template, context)
 

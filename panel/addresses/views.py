@@ -35,7 +35,7 @@ from panel.addresses.password_links import link_works
 from panel.addresses.strength import strength
 from panel.addresses.usage import read_usage
 from panel.core.forms import ConfirmForm, ReasonForm
-from panel.core.pages import handle_form, page_of, press_button
+from panel.core.pages import ask_first, handle_form, page_of, press_button
 
 DOMAIN_SORTS = {
     "name": "name",
@@ -138,12 +138,16 @@ def suspend_domain(request: HttpRequest, name: str) -> HttpResponse:
     admin_of(request)
     form = ReasonForm(request.POST or None, initial={"reason": domain.suspended_reason})
 
-    def save() -> HttpResponse:
-        services.suspend_domain(domain=domain, reason=form.cleaned_data["reason"])
-        messages.success(request, _("%(name)s is suspended.") % {"name": domain.unicode_name})
-        return redirect("show_domain", domain.name)
-
-    return handle_form(request, form, save, "addresses/suspend_domain.html", {"domain": domain})
+    return ask_first(
+        request,
+        form,
+        lambda: services.suspend_domain(domain=domain, reason=form.cleaned_data["reason"]),
+        _("%(name)s is suspended.") % {"name": domain.unicode_name},
+        "addresses/suspend_domain.html",
+        {"domain": domain},
+        "show_domain",
+        domain.name,
+    )
 
 
 @login_required
@@ -169,15 +173,16 @@ def delete_domain(request: HttpRequest, name: str) -> HttpResponse:
     admin_of(request)
     form = ConfirmForm(request.POST or None, expected=(domain.unicode_name, domain.name))
 
-    def save() -> HttpResponse:
-        services.delete_domain(domain=domain)
-        messages.success(
-            request, _("%(name)s is deleted. It can still be restored.") % {"name": domain.unicode_name}
-        )
-        return redirect("list_domains")
-
     context = {"domain": domain, "until": timezone.now() + settings.DELETION_WINDOW}
-    return handle_form(request, form, save, "addresses/delete_domain.html", context)
+    return ask_first(
+        request,
+        form,
+        lambda: services.delete_domain(domain=domain),
+        _("%(name)s is deleted. It can still be restored.") % {"name": domain.unicode_name},
+        "addresses/delete_domain.html",
+        context,
+        "list_domains",
+    )
 
 
 @login_required
@@ -343,12 +348,16 @@ def suspend_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     mailbox = _mailbox_to_change(request, pk)
     form = ReasonForm(request.POST or None, initial={"reason": mailbox.suspended_reason})
 
-    def save() -> HttpResponse:
-        services.suspend_mailbox(mailbox=mailbox, reason=form.cleaned_data["reason"])
-        messages.success(request, _("%(address)s is suspended.") % {"address": mailbox.display_address})
-        return redirect("show_mailbox", mailbox.pk)
-
-    return handle_form(request, form, save, "addresses/suspend_mailbox.html", {"mailbox": mailbox})
+    return ask_first(
+        request,
+        form,
+        lambda: services.suspend_mailbox(mailbox=mailbox, reason=form.cleaned_data["reason"]),
+        _("%(address)s is suspended.") % {"address": mailbox.display_address},
+        "addresses/suspend_mailbox.html",
+        {"mailbox": mailbox},
+        "show_mailbox",
+        mailbox.pk,
+    )
 
 
 @login_required
@@ -372,20 +381,20 @@ def delete_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     mailbox = _mailbox_to_change(request, pk)
     form = ConfirmForm(request.POST or None, expected=(mailbox.display_address, mailbox.address))
 
-    def save() -> HttpResponse:
-        services.delete_mailbox(mailbox=mailbox)
-        messages.success(
-            request,
-            _("%(address)s is deleted. It can still be restored.") % {"address": mailbox.display_address},
-        )
-        return redirect("list_mailboxes")
-
     context = {
         "mailbox": mailbox,
         "usage": _usage(mailbox),
         "until": timezone.now() + settings.DELETION_WINDOW,
     }
-    return handle_form(request, form, save, "addresses/delete_mailbox.html", context)
+    return ask_first(
+        request,
+        form,
+        lambda: services.delete_mailbox(mailbox=mailbox),
+        _("%(address)s is deleted. It can still be restored.") % {"address": mailbox.display_address},
+        "addresses/delete_mailbox.html",
+        context,
+        "list_mailboxes",
+    )
 
 
 @login_required

@@ -25,7 +25,7 @@ def welcome_message(mailbox: Mailbox) -> bytes:
     domain = mailbox.domain.name
     # All of these are plain ASCII on one line; the email package would take most of the time of a mailbox for them.
     headers = (
-        f"From: {settings.PRODUCT_NAME} <postmaster@{domain}>\n"
+        f"From: {Header(settings.PRODUCT_NAME).encode()} <postmaster@{domain}>\n"
         f"To: {mailbox.address}\n"
         f"Subject: {Header(_('Welcome to your mailbox')).encode()}\n"
         f"Date: {formatdate(localtime=False)}\n"

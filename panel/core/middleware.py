@@ -10,6 +10,8 @@ from typing import Any
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.middleware.gzip import GZipMiddleware
 from django.template.loader import render_to_string
 
 logger = logging.getLogger(__name__)
@@ -83,6 +85,42 @@ def harden(get_response: type_of_view) -> type_of_view:
         return response
 
     return middleware
+
+
+def serve_brand(get_response: type_of_view) -> type_of_view:
+    """Serve the style sheet and the logo of a host's brand, beside the static files and kept as long as they are.
+
+    They come from the settings, not from a folder: a setting that changes counts with the next start.
+    """
+    files = {f"{settings.STATIC_URL}{file.name}": file for file in settings.ENVIRONMENT.brand.files}
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        file = files.get(request.path_info)
+        if file is None or request.method not in ("GET", "HEAD"):
+            return get_response(request)
+        headers = {
+            "Cache-Control": "max-age=315360000, public, immutable",
+            "Content-Length": str(len(file.content)),
+        }
+        return HttpResponse(file.content, content_type=file.content_type, headers=headers)
+
+    return middleware
+
+
+class compress(GZipMiddleware):
+    """Compress pages, but none that another site asked for.
+
+    BREACH reads a secret out of the lengths of many compressed pages, each asked for with another guess in its
+    address. Such requests come from a page of the attacker's, and browsers say so over HTTPS (Sec-Fetch-Site, W3C
+    Fetch Metadata): they are answered uncompressed. For browsers that do not say, Django adds a random number of
+    bytes to each page and gives each form's token another mask.
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """Compress what may be compressed."""
+        if request.headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+            return response
+        return super().process_response(request, response)
 
 
 def behind_proxies(get_response: type_of_view) -> type_of_view:

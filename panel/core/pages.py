@@ -39,6 +39,25 @@ def handle_form(
     return render(request, template, {**context, "form": form}, status=422 if form.errors else 200)
 
 
+def ask_first(
+    request: HttpRequest,
+    form: VersionedForm,
+    act: Callable[[], object],
+    done: str,
+    template: str,
+    context: dict[str, Any],
+    *back: Any,
+) -> HttpResponse:
+    """Ask before something is done; then do it, say so, and go on."""
+
+    def save() -> HttpResponse:
+        act()
+        messages.success(request, done)
+        return redirect(*back)
+
+    return handle_form(request, form, save, template, context)
+
+
 def press_button(request: HttpRequest, act: Callable[[], object], done: str, *back: Any) -> HttpResponse:
     """Do what a button asks for, say how it went, and go back."""
     try:

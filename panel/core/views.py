@@ -25,7 +25,7 @@ PAGE_SIZE = 50
 @require_safe
 def list_jobs(request: HttpRequest) -> HttpResponse:
     """What ran, runs and waits. Polled with `since`: 204 when nothing changed after it."""
-    _admins_only(request)
+    admins_only(request)
     rows = Job.objects.filter(~Q(kind__in=jobs.hidden_kinds()) | Q(state=Job.State.FAILED))
     latest = rows.aggregate(at=Max("changed_at"))["at"]
     since = _since(request)
@@ -43,7 +43,7 @@ def list_jobs(request: HttpRequest) -> HttpResponse:
 @require_safe
 def show_job(request: HttpRequest, pk: int) -> HttpResponse:
     """One job and what came of it."""
-    _admins_only(request)
+    admins_only(request)
     job = get_object_or_404(Job, pk=pk)
     _describe(job)
     problems = job.report.get("failures", [])
@@ -93,7 +93,12 @@ def _summary(job: Job) -> str:
     }
 
 
-def _admins_only(request: HttpRequest) -> None:
+def admins_only(request: HttpRequest) -> None:
+    """Stop whoever is no administrator, or acts for a customer at the moment.
+
+    Raises:
+        PermissionDenied: if they are not.
+    """
     if not getattr(request.user, "sees_all", False):
         raise PermissionDenied
 

@@ -9,8 +9,9 @@
     requestAnimationFrame(() => { place.textContent = text; });
   };
 
-  // Buttons that need a script are hidden in the page and shown here.
+  // Buttons that need a script are hidden in the page and shown here; those that a script makes needless go.
   const enhance = (root) => {
+    for (const button of root.querySelectorAll("[data-no-script]")) button.hidden = true;
     for (const button of root.querySelectorAll("[data-script][hidden]")) button.hidden = false;
   };
 
@@ -155,6 +156,53 @@
     if (!menu) return;
     menu.open = false;
     menu.querySelector("summary").focus();
+  });
+
+  // -- questions --------------------------------------------------------------------------------------------------
+
+  // Before something is done, its page asks. Where scripts run, that page's question opens over this one; whatever
+  // is not a question (the sign-in page, a refusal) is gone to as the link says.
+  const ask = async (link) => {
+    let question = null;
+    try {
+      const answer = await fetch(link.href, { headers: { Accept: "text/html" } });
+      if (answer.ok && !answer.redirected) {
+        question = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("[data-question]");
+      }
+    } catch (error) {
+      console.warn("The question did not come:", error);
+    }
+    if (!question) {
+      location.assign(link.href);
+      return;
+    }
+    const dialog = document.createElement("dialog");
+    dialog.className = "dialog";
+    dialog.append(question);
+    const title = dialog.querySelector("h1");
+    title.id = "dialog-title";
+    dialog.setAttribute("aria-labelledby", title.id);
+    for (const form of dialog.querySelectorAll("form:not([action])")) form.action = link.href;
+    dialog.addEventListener("close", () => { dialog.remove(); link.focus(); });
+    document.body.append(dialog);
+    enhance(dialog);
+    dialog.showModal();
+    dialog.querySelector(".field :is(input, select, textarea), [data-cancel]")?.focus();
+  };
+
+  document.addEventListener("click", (event) => {
+    const cancel = event.target.closest("dialog [data-cancel]");
+    if (cancel) {
+      event.preventDefault();
+      cancel.closest("dialog").close();
+      return;
+    }
+    const link = event.target.closest("a[data-dialog]");
+    if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    if (link.dataset.asking) return;
+    link.dataset.asking = "yes";
+    ask(link).finally(() => { delete link.dataset.asking; });
   });
 
   // -- forms ------------------------------------------------------------------------------------------------------

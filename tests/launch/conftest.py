@@ -11,6 +11,7 @@ import pytest
 
 from mailbackend.config import Ports
 from mailbackend.paths import DataDir
+from panel.branding import Brand
 from panel.environment import Environment
 
 
@@ -50,5 +51,6 @@ def settings(data_dir: DataDir) -> Environment:
         time_zone="UTC",
         email_url="",
         email_from="restante@localhost",
+        brand=Brand(),
         debug=False,
     )

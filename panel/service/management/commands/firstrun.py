@@ -46,6 +46,8 @@ class Command(commands.Command):
         said = {"panel": environment.panel_url}
         if issued:
             said["certificate"] = f"issued for {environment.mail_host} by {files.authority}"
+        if environment.brand.adjusted:
+            said["BRAND_ACCENT"] = environment.brand.adjusted
         return said | _first_admin()
 
 
