@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import NullIf
 from django.utils.translation import gettext_lazy as _
 
 from mailbackend.addresses import Address, domain_for_people
@@ -114,6 +115,12 @@ class Mailbox(models.Model):
     purging_at = models.DateTimeField(null=True)  # from then on nothing brings it back
     used_bytes = models.BigIntegerField(null=True)  # as Dovecot said last; None before it was asked
     used_at = models.DateTimeField(null=True)  # when it said so
+    # How full it is in percent, for the index; NULL where that is not known or there is no limit.
+    fullness = models.GeneratedField(
+        expression=models.F("used_bytes") * 100 / NullIf(models.F("quota_bytes"), 0),
+        output_field=models.BigIntegerField(null=True),
+        db_persist=True,
+    )
     last_seen_at = models.DateTimeField(null=True)  # last connection, written by the connection log
     version = models.PositiveIntegerField(default=1)
 
@@ -144,6 +151,7 @@ class Mailbox(models.Model):
                 ],
                 name="mailbox_listed",
             ),
+            models.Index(fields=["domain", "fullness"], name="mailbox_fullness"),
             # The few that are deleted: their list does not go through the others.
             models.Index(fields=["address"], condition=Q(deleted_at__isnull=False), name="mailbox_deleted"),
         ]

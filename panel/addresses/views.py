@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from panel.accounts.access import admin_of, manager_of, open_to_owners, person_of
 from panel.accounts.selectors import customers_managed_by, may_change_some, may_manage
-from panel.addresses import renaming, selectors, services
+from panel.addresses import attention, renaming, selectors, services
 from panel.addresses.forms import (
     CreateMailboxForm,
     DomainForm,
@@ -227,7 +227,11 @@ def create_mailbox(request: HttpRequest) -> HttpResponse:
 def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """One mailbox: how it stands and what it holds."""
     mailbox = _mailbox(request, pk)
-    context = {**_hub(request, mailbox), "usage": _usage(mailbox)}
+    usage = _usage(mailbox)
+    context = {**_hub(request, mailbox), "usage": usage}
+    if person_of(request).is_mailbox:
+        used = usage["used_bytes"] if usage else None
+        context["attention"] = attention.for_owner(mailbox, used, timezone.now())
     return render(request, "addresses/show_mailbox.html", context)
 
 
