@@ -77,7 +77,7 @@ def test_suspend_resume_delete_and_restore(admin_page: Page, stand: Stand) -> No
     box = stand.new_mailbox()
     page = admin_page
     page.goto("/mailboxes/")
-    page.get_by_role("searchbox").fill(box.address)
+    page.get_by_role("searchbox", name="Search").fill(box.address)
     page.get_by_role("link", name=box.address).click()
 
     page.get_by_role("link", name="Settings").click()
