@@ -21,10 +21,11 @@ from django.conf import settings
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 from django.utils.http import int_to_base36
 
-from panel.accounts import members
-from panel.accounts.models import Invitation, User
+from panel.accounts import members, notices
+from panel.accounts.models import Invitation, Notice, User
 from panel.addresses.models import Mailbox
 from panel.addresses.owners import owner_of
 from panel.addresses.services import create_domain, create_mailbox
@@ -64,6 +65,7 @@ class Stage:
         session: another one of the owner's.
         job: any.
         neighbour: another mailbox of the same domain.
+        notice: to everybody.
     """
 
     cast: Cast
@@ -72,6 +74,7 @@ class Stage:
     session: UserSession
     job: Job
     neighbour: Mailbox
+    notice: Notice
 
 
 def _nobody(stage: Stage) -> None:
@@ -163,6 +166,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
         lambda stage: {"pk": stage.cast.mailbox.pk},
     ),
     **dict.fromkeys(("mfa_edit_webauthn", "mfa_remove_webauthn"), lambda stage: {"pk": stage.passkey.pk}),
+    **dict.fromkeys(("edit_notice", "end_notice", "dismiss_notice"), lambda stage: {"pk": stage.notice.pk}),
     "end_session": lambda stage: {"pk": stage.session.pk},
     "show_job": lambda stage: {"pk": stage.job.pk},
     "account_reset_password_from_key": lambda stage: {
@@ -188,6 +192,14 @@ def stage(cast: Cast) -> Stage:
         session=UserSession.objects.get(user=cast.owner),
         job=Job.objects.order_by("pk")[0],
         neighbour=create_mailbox(domain=cast.domain, local_part="bob", password=PASSWORD),
+        notice=notices.create_notice(
+            text_en="Work",
+            text_fr="Travaux",
+            level="info",
+            audience="everybody",
+            starts_at=timezone.now(),
+            ends_at=None,
+        ),
     )
 
 
