@@ -19,6 +19,9 @@ describe_actions(
         "domain.deleted": _("Deleted a domain"),
         "domain.restored": _("Restored a domain"),
         "domain.purged": _("Removed a deleted domain for good"),
+        "domain.settings_changed": _("Changed what a domain's mailboxes inherit"),
+        "customer.settings_changed": _("Changed what a customer's domains inherit"),
+        "platform.settings_changed": _("Changed what all customers inherit"),
         "mailbox.created": _("Created a mailbox"),
         "mailbox.not_created": _("Took back a mailbox that could not be made"),
         "mailbox.edited": _("Changed a mailbox"),
@@ -37,7 +40,9 @@ describe_actions(
 )
 describe_values(
     {
-        "default_quota_bytes": Value(_("Quota of new mailboxes"), nothing=_("The usual one")),
+        "default_quota_bytes": Value(
+            _("Quota of new mailboxes"), nothing=_("Inherited"), choices={"0": _("No limit")}
+        ),
         "domain": Value(_("Domain")),
         "address": Value(_("Address")),
         "local_part": Value(_("Before the @")),
@@ -47,6 +52,7 @@ describe_values(
         "pop3": Value("POP"),
         "pop_deletes": Value(
             _("What happens to messages that POP deletes"),
+            nothing=_("Inherited"),
             choices={str(code): label for code, label in Mailbox.PopDeletes.choices},
         ),
         "pop_keep_days": Value(_("Days that a copy is kept")),

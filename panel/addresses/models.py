@@ -26,7 +26,10 @@ class Domain(models.Model):
 
     name = models.CharField(_("domain"), max_length=253)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="domains")
+    # What its mailboxes inherit (panel.addresses.inherited); nothing is inherited from the customer.
     default_quota_bytes = models.BigIntegerField(null=True, blank=True)
+    pop_deletes = models.CharField(max_length=10, blank=True)
+    pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     suspended_at = models.DateTimeField(null=True)
     suspended_reason = models.CharField(max_length=200, blank=True)
@@ -103,8 +106,9 @@ class Mailbox(models.Model):
     quota_bytes = models.BigIntegerField(_("quota"), null=True, blank=True)
     imap = models.BooleanField(default=True)
     pop3 = models.BooleanField(default=True)
-    pop_deletes = models.CharField(max_length=10, choices=PopDeletes.choices, default=PopDeletes.KEEP_DAYS)
-    pop_keep_days = models.PositiveIntegerField(default=30)
+    # Empty is inherited (panel.addresses.inherited), in the view that Dovecot reads too.
+    pop_deletes = models.CharField(max_length=10, choices=PopDeletes.choices, blank=True)
+    pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
     home = models.CharField(max_length=400, blank=True)
     home_token = models.CharField(max_length=32, default=_new_token)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -187,13 +191,6 @@ class Mailbox(models.Model):
     def protocols(self) -> list[str]:
         """The protocols that are on, as Dovecot names them."""
         return [name for name, on in (("imap", self.imap), ("pop3", self.pop3)) if on]
-
-    @property
-    def pop_policy(self) -> str:
-        """What happens to messages that POP programs delete, as commands write it: keep:30, keep or delete."""
-        if self.pop_deletes == self.PopDeletes.KEEP_DAYS:
-            return f"keep:{self.pop_keep_days}"
-        return str(self.pop_deletes)
 
 
 class PurgedMailbox(models.Model):

@@ -29,6 +29,7 @@ from panel.addresses.forms import (
     PopPolicyForm,
     RenameMailboxForm,
 )
+from panel.addresses.inherited import what_counts, what_would_count
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.password_links import link_works
 from panel.addresses.strength import strength
@@ -98,6 +99,7 @@ def show_domain(request: HttpRequest, name: str) -> HttpResponse:
         "mailboxes": page_of(request, rows),
         "until": _until(domain.deleted_at),
         "may_change": may_manage(person_of(request), domain.customer),
+        "counts": what_counts(domain),
     }
     return render(request, "addresses/show_domain.html", context)
 
@@ -251,7 +253,11 @@ def set_up_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 def show_mailbox_settings(request: HttpRequest, pk: int) -> HttpResponse:
     """What of a mailbox can be changed, and the way to each."""
     mailbox = _mailbox(request, pk)
-    return render(request, "addresses/show_mailbox_settings.html", _hub(request, mailbox))
+    context = {
+        **_hub(request, mailbox),
+        "counts": what_counts(mailbox),
+    }
+    return render(request, "addresses/show_mailbox_settings.html", context)
 
 
 @login_required
@@ -283,7 +289,7 @@ def rename_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 def set_mailbox_pop_policy(request: HttpRequest, pk: int) -> HttpResponse:
     """Say what happens to a message that a POP program deletes."""
     mailbox = _mailbox_to_change(request, pk)
-    form = PopPolicyForm(request.POST or None, mailbox=mailbox)
+    form = PopPolicyForm(request.POST or None, row=mailbox, inherited=what_would_count(mailbox))
 
     def save() -> HttpResponse:
         services.set_pop_policy(mailbox=mailbox, policy=form.policy)

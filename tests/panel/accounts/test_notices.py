@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -24,7 +25,7 @@ SignIn = Callable[[User], Client]
 
 def write(**values: Any) -> Notice:
     """Write a notice that is shown to everybody now."""
-    given = {
+    given: dict[str, Any] = {
         "text_en": "Planned work on Sunday.",
         "text_fr": "Maintenance prévue dimanche.",
         "level": "info",
@@ -239,5 +240,5 @@ def test_pages_ask_once_at_most(
     # What another process wrote is seen when the memory is old.
     Notice.objects.all().delete()
     assert len(notices.shown_to(person, now)) == 1
-    monkeypatch.setattr(notices.time, "monotonic", lambda clock=notices.time.monotonic: clock() + 16)
+    monkeypatch.setattr(time, "monotonic", lambda clock=time.monotonic: clock() + 16)
     assert notices.shown_to(person, now) == []
