@@ -11,9 +11,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
+from panel.accounts import own_account
 from panel.accounts.access import open_to_owners, person_of
 from panel.accounts.models import User
 from panel.addresses import attention as of_addresses
@@ -21,7 +22,7 @@ from panel.addresses import selectors
 from panel.addresses.list_views import mailbox_list
 from panel.addresses.models import Mailbox
 from panel.core.attention import gravest_first
-from panel.service import attention
+from panel.service import attention, first_steps
 from panel.service.selectors import Service, read_supervisor
 from panel.service.words import state_words
 
@@ -43,22 +44,37 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(request, "service/home.html", _for_admin(person))
 
 
+@login_required
+@require_POST
+def hide_first_steps(request: HttpRequest) -> HttpResponse:
+    """Close the first steps: they do not come back."""
+    own_account.hide_first_steps(user=person_of(request))
+    return redirect("home")
+
+
 def _above_list(person: User) -> dict[str, Any]:
     now = timezone.now()
     found = [*attention.of_shut_out(person), *of_addresses.for_customers_people(person, now)]
-    return {"attention": gravest_first(found)}
+    steps = first_steps.for_customers_people(person)
+    return {"steps": steps, "attention": gravest_first(found) if found or not steps else None}
 
 
 def _for_admin(person: User) -> dict[str, Any]:
-    mailboxes = selectors.mailboxes_for(person)
+    mailboxes, now = selectors.mailboxes_for(person), timezone.now()
     service = read_supervisor()
+    counts = {
+        "domains": selectors.domains_in_state(selectors.domains_for(person), "").order_by().count(),
+        "mailboxes": selectors.in_state(mailboxes, "").count(),
+        "suspended": selectors.in_state(mailboxes, Mailbox.State.SUSPENDED).count(),
+    }
+    steps = first_steps.for_admin(
+        person, service, domains=counts["domains"], mailboxes=counts["mailboxes"], now=now
+    )
+    found = attention.for_admin(person, service, now)
     return {
-        "counts": {
-            "domains": selectors.domains_in_state(selectors.domains_for(person), "").order_by().count(),
-            "mailboxes": selectors.in_state(mailboxes, "").count(),
-            "suspended": selectors.in_state(mailboxes, Mailbox.State.SUSPENDED).count(),
-        },
-        "attention": attention.for_admin(person, service, timezone.now()),
+        "counts": counts,
+        "steps": steps,
+        "attention": found if found or not steps else None,
         "recent": selectors.in_state(mailboxes, "").order_by("-pk")[:NEWEST],
         **_mail(service),
     }

@@ -6,6 +6,7 @@ from panel.service import home_views, search_views, views
 
 urlpatterns = [
     path("", home_views.home, name="home"),
+    path("first-steps/hide/", home_views.hide_first_steps, name="hide_first_steps"),
     path("search/", search_views.search, name="search"),
     path("healthz", views.healthz, name="healthz"),
     path("service/", views.show_service, name="show_service"),

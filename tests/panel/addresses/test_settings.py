@@ -170,7 +170,9 @@ def test_forms_override_and_go_back(cast: Cast, signed_in: SignIn, name: str) ->
     page = client.get(url).content.decode()
     assert "Keep a copy for 9 days" in page
     assert "set here" in page
-    client.post(url, {"default_quota_preset": "other", "default_quota_other": "1.5 GB", "pop_deletes": "delete"})
+    client.post(
+        url, {"default_quota_preset": "other", "default_quota_other": "1.5 GB", "pop_deletes": "delete"}
+    )
     level = level_of(cast, name)
     assert (level.default_quota_bytes, level.pop_deletes, level.pop_keep_days) == (
         GB * 3 // 2,
