@@ -267,8 +267,7 @@ def _suspended(person: User) -> Iterator[Item]:
             url=f"{reverse('list_customers')}?state={Customer.State.SUSPENDED}",
             action=_("See which"),
         )
-    domains = selectors.domains_for(person).filter(deleted_at=None, suspended_at__isnull=False)
-    number = domains.order_by().count()
+    number = selectors.living_domains_for(person).filter(suspended_at__isnull=False).count()
     if number:
         yield Item(
             level="info",

@@ -63,7 +63,7 @@ def _for_admin(person: User) -> dict[str, Any]:
     mailboxes, now = selectors.mailboxes_for(person), timezone.now()
     service = read_supervisor()
     counts = {
-        "domains": selectors.domains_in_state(selectors.domains_for(person), "").order_by().count(),
+        "domains": selectors.living_domains_for(person).count(),
         "mailboxes": selectors.in_state(mailboxes, "").count(),
         "suspended": selectors.in_state(mailboxes, Mailbox.State.SUSPENDED).count(),
     }
