@@ -18,6 +18,7 @@ from panel.addresses.models import Domain, Mailbox
 from panel.addresses.strength import strength
 from panel.core.errors import Problem
 from panel.core.forms import VersionedForm
+from panel.core.models import Installation
 from panel.core.sizes import format_size, parse_size
 
 UNLIMITED, OTHER = "none", "other"
@@ -290,10 +291,11 @@ class PopPolicyForm(VersionedForm):
         field = self.fields["pop_deletes"]
         assert isinstance(field, forms.ChoiceField)
         words = {"policy": inherited.pop.in_words, "origin": inherited.pop_from.in_words}
-        field.choices = [
-            (INHERITED, _g("As inherited: %(policy)s (%(origin)s).") % words),
-            *POP_CHOICES,
-        ]
+        if isinstance(row, Installation):
+            as_inherited = _g("As built in: %(policy)s.")
+        else:
+            as_inherited = _g("As inherited: %(policy)s (%(origin)s).")
+        field.choices = [(INHERITED, as_inherited % words), *POP_CHOICES]
 
     def clean(self) -> dict[str, Any]:
         """Ask for the days where they count."""
@@ -320,11 +322,13 @@ class InheritedForm(PopPolicyForm):
 
     def __init__(self, *args: Any, level: Level, inherited: Inherited, **kwargs: Any) -> None:
         initial = {"default_quota": level.default_quota_bytes, "version": level.version}
+        is_highest = isinstance(level, Installation)
         super().__init__(*args, row=level, inherited=inherited, initial=initial, **kwargs)
         words = {"quota": inherited.quota_in_words, "origin": inherited.quota_from.in_words}
         self.fields["default_quota"] = QuotaField(
             label=_("Quota of new mailboxes"),
-            inherit=_g("Inherited: %(quota)s (%(origin)s)") % words,
+            inherit=(_g("As built in: %(quota)s") if is_highest else _g("Inherited: %(quota)s (%(origin)s)"))
+            % words,
             help_text=_("Mailboxes that exist keep the quota that they have."),
         )
         self.order_fields(self.field_order)

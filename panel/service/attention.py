@@ -34,13 +34,14 @@ JOBS_NAMED = 5
 LITTLE, VERY_LITTLE = 10, 3
 
 
-def for_admin(person: User, service: Service, now: datetime) -> list[Item]:
+def for_admin(person: User, service: Service, now: datetime, *, second_factors: bool = True) -> list[Item]:
     """Return what needs an administrator, the gravest first.
 
     Args:
         person: who asks.
         service: the mail service as it is.
         now: this moment.
+        second_factors: whether to tell who has none; it is told elsewhere on the page otherwise.
     """
     found = [
         *_mail_service(service),
@@ -50,7 +51,7 @@ def for_admin(person: User, service: Service, now: datetime) -> list[Item]:
         *_failed_jobs(),
         *_findings(),
         *_half_created(person),
-        *_second_factors(),
+        *(_second_factors() if second_factors else ()),
         *_suspended(person),
     ]
     return gravest_first(found)

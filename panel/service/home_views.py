@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
@@ -70,7 +71,9 @@ def _for_admin(person: User) -> dict[str, Any]:
     steps = first_steps.for_admin(
         person, service, domains=counts["domains"], mailboxes=counts["mailboxes"], now=now
     )
-    found = attention.for_admin(person, service, now)
+    # A step that is still to be taken is not told twice.
+    told = any(step.url == reverse("show_account") and not step.done for step in steps)
+    found = attention.for_admin(person, service, now, second_factors=not told)
     return {
         "counts": counts,
         "steps": steps,
