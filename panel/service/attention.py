@@ -258,7 +258,7 @@ def _second_factors() -> Iterator[Item]:
 
 def _suspended(person: User) -> Iterator[Item]:
     customers = Customer.objects.filter(suspended_at__isnull=False).count()
-    kept = _("Nobody of them can read mail until they are resumed. Arriving mail is kept, and takes room.")
+    kept = _("Nobody there can read mail until this is resumed. Arriving mail is kept, and takes room.")
     if customers:
         yield Item(
             level="info",
