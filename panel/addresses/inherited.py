@@ -73,15 +73,22 @@ class Origin:
 
     @property
     def in_words(self) -> str:
-        """From whom, in a few words."""
+        """From whom, in a few words, to stand in brackets."""
+        return self._said(_("from the platform"), _("from %(name)s"))
+
+    @property
+    def remark(self) -> str:
+        """From whom, in a few words, to stand beside the value."""
+        return self._said(_("inherited from the platform"), _("inherited from %(name)s"))
+
+    def _said(self, of_platform: str, of_name: str) -> str:
         if self.is_own:
             return _("set here")
-        if isinstance(self.row, Installation):
-            return _("from the platform")
         if self.row is None:
             return _("built in")
-        name = self.row.unicode_name if isinstance(self.row, Domain) else str(self.row)
-        return _("from %(name)s") % {"name": name}
+        if isinstance(self.row, Installation):
+            return of_platform
+        return of_name % {"name": self.row.unicode_name if isinstance(self.row, Domain) else self.row}
 
 
 @dataclass(frozen=True)
