@@ -161,7 +161,9 @@ def test_dismissed_by_one_and_by_nobody_else(cast: Cast, signed_in: SignIn) -> N
     assert sees(reader, "moved to Monday")
 
 
-@pytest.mark.parametrize("elsewhere", ["https://evil.test/", "//evil.test/", "/\\evil.test", "javascript:x"])
+@pytest.mark.parametrize(
+    "elsewhere", ["https://evil.test/", "//evil.test/", "/\\evil.test", "javascript:x", "x", "a\x00b"]
+)
 def test_dismissing_leads_nowhere_else(cast: Cast, signed_in: SignIn, elsewhere: str) -> None:
     notice = write()
     answer = signed_in(cast.reader).post(f"/notices/{notice.pk}/dismiss/", {"next": elsewhere})
