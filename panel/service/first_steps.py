@@ -48,13 +48,13 @@ def for_admin(person: User, service: Service, *, domains: int, mailboxes: int, n
     steps = [
         Step(
             domains > 0,
-            _("Add a domain"),
+            _("Add your first domain"),
             _("The part of an address after the @."),
             reverse("create_domain"),
         ),
         Step(
             mailboxes > 0,
-            _("Create a mailbox"),
+            _("Create your first mailbox"),
             _("It can receive and be read the moment it is created."),
             reverse("create_mailbox"),
         ),
@@ -90,7 +90,7 @@ def for_customers_people(person: User) -> list[Step]:
         ),
         Step(
             selectors.in_state(selectors.mailboxes_for(person), "").exists(),
-            _("Create a mailbox"),
+            _("Create your first mailbox"),
             _("It can receive and be read the moment it is created."),
             reverse("create_mailbox"),
         ),

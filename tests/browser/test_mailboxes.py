@@ -47,7 +47,7 @@ def test_from_pasted_lines_to_another_address(page: Page, stand: Stand) -> None:
     expect(page.get_by_role("link", name="anna@several.test")).to_have_count(0)
     page.get_by_role("searchbox", name="Search").fill("")
     page.get_by_role("link", name="anna@several.test").click()
-    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("navigation", name="This mailbox").get_by_role("link", name="Settings").click()
     page.get_by_role("link", name="Change address").click()
     page.get_by_label("New address").fill("anna.martin")
     page.get_by_role("button", name="Change address").click()
