@@ -17,11 +17,15 @@ def inherit_what_nobody_chose(apps, _schema_editor):
     )
 
 
-def say_it_for_each(apps, _schema_editor):
+def say_it_for_each(apps, schema_editor):
     """As it was before, for what is inherited is what was built in then."""
     mailboxes = apps.get_model("addresses", "Mailbox").objects
     mailboxes.filter(pop_deletes="").update(pop_deletes="keep_days")
     mailboxes.filter(pop_keep_days=None).update(pop_keep_days=30)
+    if schema_editor.connection.vendor == "postgresql":
+        # What waits for the end of the transaction is checked now: the table is altered next.
+        schema_editor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        schema_editor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
 class Migration(migrations.Migration):
