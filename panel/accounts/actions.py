@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from panel.accounts.models import Membership
+from panel.accounts.models import Membership, Notice
 from panel.core.audit import describe_actions
 from panel.core.audit_values import Value, describe_values
 
@@ -22,6 +22,9 @@ describe_actions(
         "member.joined": _("Became a member"),
         "member.role_changed": _("Changed a member's role"),
         "member.removed": _("Removed a member"),
+        "notice.created": _("Wrote a notice"),
+        "notice.edited": _("Changed a notice"),
+        "notice.ended": _("Ended a notice"),
         "acting.started": _("Began to act for a customer"),
         "acting.ended": _("Ended acting for a customer"),
     }
@@ -33,6 +36,14 @@ describe_values(
         "max_domains": Value(_("Domains at most"), nothing=_("No limit")),
         "max_mailboxes": Value(_("Mailboxes at most"), nothing=_("No limit")),
         "max_storage_bytes": Value(_("Storage at most"), nothing=_("No limit")),
+        "text_en": Value(_("Text in English")),
+        "text_fr": Value(_("Text in French")),
+        "level": Value(_("Kind"), choices={str(code): label for code, label in Notice.Level.choices}),
+        "audience": Value(
+            _("For whom"), choices={str(code): label for code, label in Notice.Audience.choices}
+        ),
+        "starts_at": Value(_("From")),
+        "ends_at": Value(_("Until"), nothing=_("Until it is ended")),
         "suspended_at": Value(_("Suspended since")),
         "suspended_reason": Value(_("Reason")),
     }

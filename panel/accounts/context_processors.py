@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
+from panel.accounts import notices
 from panel.accounts.mailbox_owners import mailboxes
 from panel.accounts.models import User
 from panel.accounts.selectors import own_customers
@@ -27,4 +29,5 @@ def standing(request: HttpRequest) -> dict[str, Any]:
         "acting_for": user.acting_for,
         "other_name": SimpleLazyObject(lambda: mailboxes().other_name(user)),
         "own_customers": own_customers(user)[:NAMED],
+        "notices": SimpleLazyObject(lambda: notices.shown_to(user, timezone.now())),
     }

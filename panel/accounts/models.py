@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.utils.functional import cached_property
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 
@@ -44,6 +46,7 @@ class User(AbstractBaseUser):
     is_admin = models.BooleanField(default=False)
     is_active = models.BooleanField(default=True)
     must_change_password = models.BooleanField(default=False)
+    first_steps_hidden_at = models.DateTimeField(null=True)  # they closed the list of first steps
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[UserManager] = UserManager()
@@ -101,6 +104,10 @@ class Customer(models.Model):
     max_domains = models.PositiveIntegerField(null=True, blank=True)
     max_mailboxes = models.PositiveIntegerField(null=True, blank=True)
     max_storage_bytes = models.BigIntegerField(null=True, blank=True)
+    # What its domains inherit (panel.addresses.inherited); nothing is inherited from the platform.
+    default_quota_bytes = models.BigIntegerField(null=True, blank=True)
+    pop_deletes = models.CharField(max_length=10, blank=True)
+    pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     suspended_at = models.DateTimeField(null=True)
     suspended_reason = models.CharField(max_length=200, blank=True)
@@ -177,3 +184,68 @@ class Attempts(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key}: {self.count}"
+
+
+class Notice(models.Model):
+    """What the host tells people on top of their pages, in plain text, from a time on until another or its end."""
+
+    class Level(models.TextChoices):
+        """How grave it is."""
+
+        INFO = "info", _("Information")
+        WARNING = "warning", _("Warning")
+        ERROR = "error", _("Trouble")
+
+    class Audience(models.TextChoices):
+        """Whom it is for."""
+
+        EVERYBODY = "everybody", _("Everybody who signs in")
+        CUSTOMERS = "customers", _("Customers' people")
+        MAILBOXES = "mailboxes", _("Owners of mailboxes")
+
+    class State(models.TextChoices):
+        """Where it stands."""
+
+        PLANNED = "planned", _("Planned")
+        SHOWN = "shown", _("Shown")
+        OVER = "over", _("Over")
+
+    text_en = models.TextField(max_length=500)
+    text_fr = models.TextField(max_length=500)
+    level = models.CharField(max_length=10, choices=Level.choices, default=Level.INFO)
+    audience = models.CharField(max_length=10, choices=Audience.choices, default=Audience.EVERYBODY)
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    version = models.PositiveIntegerField(default=1)
+
+    class Meta:
+        ordering = ["-starts_at", "-id"]
+        indexes = [models.Index(fields=["ends_at"], name="notice_ends")]
+
+    def __str__(self) -> str:
+        return self.text_en[:80]
+
+    @property
+    def text(self) -> str:
+        """Its text in the language that is spoken."""
+        return self.text_fr if (get_language() or "").startswith("fr") else self.text_en
+
+    def state_at(self, now: datetime) -> State:
+        """Where it stands at a moment."""
+        if self.ends_at is not None and self.ends_at <= now:
+            return self.State.OVER
+        return self.State.SHOWN if self.starts_at <= now else self.State.PLANNED
+
+
+class DismissedNotice(models.Model):
+    """That a person has read a notice and does not want to see it again."""
+
+    notice = models.ForeignKey(Notice, on_delete=models.CASCADE, related_name="dismissed")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="dismissed_notices")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "notice"], name="dismissed_once")]
+
+    def __str__(self) -> str:
+        return f"{self.notice_id} by {self.user_id}"

@@ -56,6 +56,12 @@ def tell_of_change(*, user: User, action: str, remote_ip: str, user_agent: str) 
     )
 
 
+def hide_first_steps(*, user: User) -> None:
+    """Close a person's list of first steps for good. It is a view of theirs alone, and not recorded."""
+    user.first_steps_hidden_at = timezone.now()
+    user.save(update_fields=["first_steps_hidden_at"])
+
+
 def set_language(*, user: User, language: str) -> None:
     """Choose the language of the panel and of mails.
 

@@ -23,6 +23,9 @@ describe_actions(
         "domain_claim.renewed": _("Had a domain's DNS record looked for again"),
         "domain_claim.cancelled": _("Gave up asking for a domain"),
         "domain_claim.proved": _("Proved a domain by its DNS record"),
+        "domain.settings_changed": _("Changed what a domain's mailboxes inherit"),
+        "customer.settings_changed": _("Changed what a customer's domains inherit"),
+        "platform.settings_changed": _("Changed what all customers inherit"),
         "mailbox.created": _("Created a mailbox"),
         "mailbox.not_created": _("Took back a mailbox that could not be made"),
         "mailbox.edited": _("Changed a mailbox"),
@@ -41,7 +44,9 @@ describe_actions(
 )
 describe_values(
     {
-        "default_quota_bytes": Value(_("Quota of new mailboxes"), nothing=_("The usual one")),
+        "default_quota_bytes": Value(
+            _("Quota of new mailboxes"), nothing=_("Inherited"), choices={"0": _("No limit")}
+        ),
         "domain": Value(_("Domain")),
         "address": Value(_("Address")),
         "local_part": Value(_("Before the @")),
@@ -51,6 +56,7 @@ describe_values(
         "pop3": Value("POP"),
         "pop_deletes": Value(
             _("What happens to messages that POP deletes"),
+            nothing=_("Inherited"),
             choices={str(code): label for code, label in Mailbox.PopDeletes.choices},
         ),
         "pop_keep_days": Value(_("Days that a copy is kept")),

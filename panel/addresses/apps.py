@@ -37,7 +37,7 @@ def _before_migration(plan: Sequence[Any] = (), **_: Any) -> None:
 def _after_migration(plan: Sequence[Any] = (), **_: Any) -> None:
     from panel.addresses.views_for_dovecot import create_views, missing_views
 
-    if (plan or missing_views()) and _tables_exist() and _customers_can_be_suspended():
+    if (plan or missing_views()) and _tables_exist() and _columns_are_there():
         create_views()
     if plan and _tables_exist("addresses_purgedmailbox"):
         _never_give_ids_again()
@@ -59,15 +59,25 @@ def _never_give_ids_again() -> None:
             cursor.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (%s, %s)", [table, largest])
 
 
-def _customers_can_be_suspended() -> bool:
-    """Whether the customers' table has what the views ask it for: a migration back to its beginning has not."""
+def _columns_are_there() -> bool:
+    """Whether the tables have what the views ask them for: after a migration back to their beginnings they have not."""
     from django.db import connection
 
     from panel.accounts.models import Customer
+    from panel.addresses.models import Domain
+    from panel.core.models import Installation
 
+    asked = {
+        Customer: {"suspended_at", "pop_deletes"},
+        Domain: {"pop_deletes"},
+        Installation: {"pop_deletes"},
+    }
     with connection.cursor() as cursor:
-        columns = connection.introspection.get_table_description(cursor, Customer._meta.db_table)
-    return any(column.name == "suspended_at" for column in columns)
+        for model, names in asked.items():
+            columns = connection.introspection.get_table_description(cursor, model._meta.db_table)
+            if not names <= {column.name for column in columns}:
+                return False
+    return True
 
 
 def _tables_exist(*more: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -45,6 +46,29 @@ def usage_of(customer: Customer) -> Usage:
         given_bytes=found["given"] or 0,
         unlimited=found["number"] - found["limited"],
     )
+
+
+def usages_of(several: Sequence[Customer]) -> dict[int, Usage]:
+    """Return what each of several customers has, by its id, in two queries."""
+    living = Mailbox.objects.filter(domain__customer__in=several, deleted_at=None, domain__deleted_at=None)
+    of_mailboxes = {
+        row["domain__customer"]: row
+        for row in living.order_by()
+        .values("domain__customer")
+        .annotate(number=Count("pk"), limited=Count("quota_bytes"), given=Sum("quota_bytes"))
+    }
+    rows = Domain.objects.filter(customer__in=several, deleted_at=None).order_by()
+    of_domains = dict(rows.values_list("customer").annotate(number=Count("pk")))
+    found = {}
+    for customer in several:
+        row = of_mailboxes.get(customer.pk, {"number": 0, "limited": 0, "given": 0})
+        found[customer.pk] = Usage(
+            domains=of_domains.get(customer.pk, 0),
+            mailboxes=row["number"],
+            given_bytes=row["given"] or 0,
+            unlimited=row["number"] - row["limited"],
+        )
+    return found
 
 
 def with_numbers(rows: QuerySet[Customer]) -> QuerySet[Customer]:

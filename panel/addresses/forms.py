@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _g
@@ -14,10 +13,12 @@ from django.utils.translation import gettext_lazy as _
 from panel.accounts.models import Customer, User
 from panel.accounts.selectors import customers_managed_by
 from panel.addresses import selectors, services
+from panel.addresses.inherited import POP_KEEP_DAYS, POP_KEEP_DAYS_MAX, Inherited, Level, what_counts
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.strength import strength
 from panel.core.errors import Problem
 from panel.core.forms import VersionedForm
+from panel.core.models import Installation
 from panel.core.sizes import format_size, parse_size
 
 UNLIMITED, OTHER = "none", "other"
@@ -26,7 +27,10 @@ PRESETS = (1 * _GB, 2 * _GB, 5 * _GB, 10 * _GB, 25 * _GB, 50 * _GB)
 
 
 class QuotaField(forms.MultiValueField):
-    """A quota: one of the presets, none, or another size. Cleans to bytes, or None for no limit."""
+    """A quota: one of the presets, none, or another size.
+
+    Cleans to bytes, or None for no limit. Where it can be inherited, None means that, and no limit is 0.
+    """
 
     def __init__(self, *, inherit: str | Promise = "", **kwargs: Any) -> None:
         choices: list[tuple[str, Any]] = [(str(preset), format_size(preset)) for preset in PRESETS]
@@ -38,6 +42,7 @@ class QuotaField(forms.MultiValueField):
             forms.CharField(max_length=20, required=False),
         )
         widget = QuotaWidget(choices)
+        self.unlimited = 0 if inherit else None
         super().__init__(fields, require_all_fields=False, required=not inherit, widget=widget, **kwargs)
 
     def compress(self, data_list: list[str]) -> int | None:
@@ -48,7 +53,7 @@ class QuotaField(forms.MultiValueField):
         """
         preset, other = data_list or ["", ""]
         if preset in ("", UNLIMITED):
-            return None
+            return self.unlimited if preset else None
         if preset != OTHER:
             return int(preset)
         try:
@@ -75,6 +80,8 @@ class QuotaWidget(forms.MultiWidget):
         """Return what the two parts show for a stored value."""
         if value is None:
             return ["" if "" in self.presets else UNLIMITED, ""]
+        if value == 0:
+            return [UNLIMITED, ""]
         if str(value) in self.presets:
             return [str(value), ""]
         return [OTHER, format_size(value).replace("\N{NO-BREAK SPACE}", " ")]
@@ -94,7 +101,7 @@ class DomainForm(VersionedForm):
     customer = forms.ModelChoiceField(label=_("Customer"), queryset=Customer.objects.none(), empty_label=None)
     default_quota = QuotaField(
         label=_("Quota of new mailboxes"),
-        inherit=_("The usual one"),
+        inherit=_("Inherited"),
         help_text=_("Each mailbox can have its own."),
     )
 
@@ -174,7 +181,7 @@ class CreateMailboxForm(VersionedForm):
     password = MailboxPasswordField()
 
     def __init__(self, *args: Any, person: User, domain: Domain | None = None, **kwargs: Any) -> None:
-        quota = (domain and domain.default_quota_bytes) or settings.DEFAULT_QUOTA_BYTES
+        quota = what_counts(domain).quota_bytes
         kwargs.setdefault("initial", {"domain": domain, "quota": quota})
         super().__init__(*args, **kwargs)
         offer_domains(self.fields["domain"], selectors.domains_managed_by(person))
@@ -212,7 +219,7 @@ class CreateMailboxesForm(VersionedForm):
     )
 
     def __init__(self, *args: Any, person: User, domain: Domain | None = None, **kwargs: Any) -> None:
-        quota = (domain and domain.default_quota_bytes) or settings.DEFAULT_QUOTA_BYTES
+        quota = what_counts(domain).quota_bytes
         kwargs.setdefault("initial", {"domain": domain, "quota": quota})
         super().__init__(*args, **kwargs)
         offer_domains(self.fields["domain"], selectors.domains_managed_by(person))
@@ -241,38 +248,54 @@ class RenameMailboxForm(VersionedForm):
         offer_domains(self.fields["domain"], domains)
 
 
+INHERITED = "inherit"
+POP_CHOICES = [
+    (
+        Mailbox.PopDeletes.KEEP_DAYS.value,
+        _("Keep a copy on the server for some days, where POP does not see it. Recommended."),
+    ),
+    (
+        Mailbox.PopDeletes.KEEP.value,
+        _("Keep it on the server, where POP does not see it, until it is deleted over IMAP."),
+    ),
+    (
+        Mailbox.PopDeletes.DELETE.value,
+        _("Delete it at once, as the program asks. It is gone from every device."),
+    ),
+]
+
+
 class PopPolicyForm(VersionedForm):
-    """What happens to a message that a POP program deletes."""
+    """What happens to a message that a POP program deletes: inherited, or said here."""
 
     pop_deletes = forms.ChoiceField(
         label=_("When a POP program deletes a message"),
-        choices=[
-            (
-                Mailbox.PopDeletes.KEEP_DAYS.value,
-                _("Keep a copy on the server for some days, where POP does not see it. Recommended."),
-            ),
-            (
-                Mailbox.PopDeletes.KEEP.value,
-                _("Keep it on the server, where POP does not see it, until it is deleted over IMAP."),
-            ),
-            (
-                Mailbox.PopDeletes.DELETE.value,
-                _("Delete it at once, as the program asks. It is gone from every device."),
-            ),
-        ],
+        choices=[(INHERITED, ""), *POP_CHOICES],
         widget=forms.RadioSelect,
     )
     days = forms.IntegerField(
         label=_("Days that a copy is kept"),
         min_value=1,
-        max_value=services.POP_KEEP_DAYS_MAX,
+        max_value=POP_KEEP_DAYS_MAX,
         required=False,
-        help_text=_("Counts only with the first choice."),
+        help_text=_("Counts only where a copy is kept for some days."),
     )
 
-    def __init__(self, *args: Any, mailbox: Mailbox, **kwargs: Any) -> None:
-        kwargs["initial"] = {"pop_deletes": mailbox.pop_deletes, "days": mailbox.pop_keep_days}
+    def __init__(self, *args: Any, row: Mailbox | Level, inherited: Inherited, **kwargs: Any) -> None:
+        kwargs["initial"] = {
+            "pop_deletes": row.pop_deletes or INHERITED,
+            "days": row.pop_keep_days or POP_KEEP_DAYS,
+            **kwargs.get("initial", {}),
+        }
         super().__init__(*args, **kwargs)
+        field = self.fields["pop_deletes"]
+        assert isinstance(field, forms.ChoiceField)
+        words = {"policy": inherited.pop.in_words, "origin": inherited.pop_from.in_words}
+        if isinstance(row, Installation):
+            as_inherited = _g("As built in: %(policy)s.")
+        else:
+            as_inherited = _g("As inherited: %(policy)s (%(origin)s).")
+        field.choices = [(INHERITED, as_inherited % words), *POP_CHOICES]
 
     def clean(self) -> dict[str, Any]:
         """Ask for the days where they count."""
@@ -289,6 +312,26 @@ class PopPolicyForm(VersionedForm):
         if chosen == Mailbox.PopDeletes.KEEP_DAYS:
             return f"keep:{self.cleaned_data['days']}"
         return chosen
+
+
+class InheritedForm(PopPolicyForm):
+    """What the platform, a customer or a domain says for those below it."""
+
+    default_quota = forms.Field()
+    field_order = ("default_quota", "pop_deletes", "days")
+
+    def __init__(self, *args: Any, level: Level, inherited: Inherited, **kwargs: Any) -> None:
+        initial = {"default_quota": level.default_quota_bytes, "version": level.version}
+        is_highest = isinstance(level, Installation)
+        super().__init__(*args, row=level, inherited=inherited, initial=initial, **kwargs)
+        words = {"quota": inherited.quota_in_words, "origin": inherited.quota_from.in_words}
+        self.fields["default_quota"] = QuotaField(
+            label=_("Quota of new mailboxes"),
+            inherit=(_g("As built in: %(quota)s") if is_highest else _g("Inherited: %(quota)s (%(origin)s)"))
+            % words,
+            help_text=_("Mailboxes that exist keep the quota that they have."),
+        )
+        self.order_fields(self.field_order)
 
 
 class EditMailboxForm(VersionedForm):

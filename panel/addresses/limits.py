@@ -93,6 +93,15 @@ def check_quota(quota_bytes: int | None, field: str) -> None:
         raise Problem(_("The quota must be more than zero and at most 1024 TB."), field)
 
 
+def check_default_quota(quota_bytes: int | None, field: str) -> None:
+    """Check that a quota for new mailboxes is one: None is inherited, 0 is no limit.
+
+    Raises:
+        Problem: about `field`, if it is not.
+    """
+    check_quota(quota_bytes or None, field)
+
+
 def locked_customer(customer: Customer) -> Customer:
     """Return a customer as it is now, its row locked until the transaction ends.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -47,15 +47,15 @@ DOMAINS_NAMED = 200
 @vary_on_headers("HX-Request")  # or the browser's Back shows the part that htmx fetched
 def list_mailboxes(request: HttpRequest) -> HttpResponse:
     """The mailboxes that a person may see."""
-    return mailbox_list(request, [])
+    return mailbox_list(request)
 
 
-def mailbox_list(request: HttpRequest, attention: Sequence[dict[str, Any]]) -> HttpResponse:
+def mailbox_list(request: HttpRequest, above: Mapping[str, Any] | None = None) -> HttpResponse:
     """Answer with the mailboxes that a person may see, or with the part of that page that htmx asks for.
 
     Args:
         request: whose.
-        attention: what needs their attention: `level`, `text` and, where one can go, `url` and `action`.
+        above: what stands above the list where it is somebody's home, such as what needs their attention.
     """
     person = person_of(request)
     q, state = request.GET.get("q", ""), request.GET.get("state", "")
@@ -74,13 +74,13 @@ def mailbox_list(request: HttpRequest, attention: Sequence[dict[str, Any]]) -> H
         "q": q,
         "sort": sort,
         "state": state,
-        "states": Mailbox.State.choices,
+        "states": [*Mailbox.State.choices, (selectors.FULL, _("Almost full"))],
         "domain": domain,
         "domains": domains,
         "domain_choices": () if partial else [(each.name, each.unicode_name) for each in domains],
         "may_change": may_change_some(person),
-        "attention": attention,
         "seen": any(mailbox.last_seen_at for mailbox in page),
+        **(above or {}),
     }
     template = "addresses/_mailboxes.html" if partial else "addresses/list_mailboxes.html"
     return render(request, template, context)

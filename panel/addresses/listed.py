@@ -16,10 +16,11 @@ from django.utils.translation import gettext as _
 
 from mailbackend.addresses import domain_for_people
 from panel.addresses.models import Mailbox
+from panel.addresses.selectors import ALMOST_FULL
 from panel.core.sizes import format_size
 
-#: From here on a bar warns, and from here on it alarms. Percent.
-FULL_SOON, ALMOST_FULL = 80, 95
+#: From here on a bar warns; from ALMOST_FULL on it alarms. Percent.
+FULL_SOON = 80
 
 _people = lru_cache(maxsize=4096)(domain_for_people)
 

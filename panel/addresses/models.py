@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import NullIf
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -27,7 +28,10 @@ class Domain(models.Model):
 
     name = models.CharField(_("domain"), max_length=253)
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="domains")
+    # What its mailboxes inherit (panel.addresses.inherited); nothing is inherited from the customer.
     default_quota_bytes = models.BigIntegerField(null=True, blank=True)
+    pop_deletes = models.CharField(max_length=10, blank=True)
+    pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
     suspended_at = models.DateTimeField(null=True)
     suspended_reason = models.CharField(max_length=200, blank=True)
@@ -104,8 +108,9 @@ class Mailbox(models.Model):
     quota_bytes = models.BigIntegerField(_("quota"), null=True, blank=True)
     imap = models.BooleanField(default=True)
     pop3 = models.BooleanField(default=True)
-    pop_deletes = models.CharField(max_length=10, choices=PopDeletes.choices, default=PopDeletes.KEEP_DAYS)
-    pop_keep_days = models.PositiveIntegerField(default=30)
+    # Empty is inherited (panel.addresses.inherited), in the view that Dovecot reads too.
+    pop_deletes = models.CharField(max_length=10, choices=PopDeletes.choices, blank=True)
+    pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
     home = models.CharField(max_length=400, blank=True)
     home_token = models.CharField(max_length=32, default=_new_token)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -116,6 +121,12 @@ class Mailbox(models.Model):
     purging_at = models.DateTimeField(null=True)  # from then on nothing brings it back
     used_bytes = models.BigIntegerField(null=True)  # as Dovecot said last; None before it was asked
     used_at = models.DateTimeField(null=True)  # when it said so
+    # How full it is in percent, for the index; NULL where that is not known or there is no limit.
+    fullness = models.GeneratedField(
+        expression=models.F("used_bytes") * 100 / NullIf(models.F("quota_bytes"), 0),
+        output_field=models.BigIntegerField(null=True),
+        db_persist=True,
+    )
     last_seen_at = models.DateTimeField(null=True)  # last connection, written by the connection log
     version = models.PositiveIntegerField(default=1)
 
@@ -146,6 +157,7 @@ class Mailbox(models.Model):
                 ],
                 name="mailbox_listed",
             ),
+            models.Index(fields=["domain", "fullness"], name="mailbox_fullness"),
             # The few that are deleted: their list does not go through the others.
             models.Index(fields=["address"], condition=Q(deleted_at__isnull=False), name="mailbox_deleted"),
         ]
@@ -181,13 +193,6 @@ class Mailbox(models.Model):
     def protocols(self) -> list[str]:
         """The protocols that are on, as Dovecot names them."""
         return [name for name, on in (("imap", self.imap), ("pop3", self.pop3)) if on]
-
-    @property
-    def pop_policy(self) -> str:
-        """What happens to messages that POP programs delete, as commands write it: keep:30, keep or delete."""
-        if self.pop_deletes == self.PopDeletes.KEEP_DAYS:
-            return f"keep:{self.pop_keep_days}"
-        return str(self.pop_deletes)
 
 
 class PurgedMailbox(models.Model):

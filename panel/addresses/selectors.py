@@ -10,6 +10,11 @@ from panel.accounts.selectors import customers_managed_by, customers_read_by
 from panel.addresses.models import Domain, Mailbox
 from panel.core.errors import Problem
 
+#: A mailbox is almost full from here on. Percent.
+ALMOST_FULL = 95
+#: How lists ask for those: beside Mailbox.State, because it is none.
+FULL = "full"
+
 
 def domains_for(person: User) -> QuerySet[Domain]:
     """Return the domains that a person may see, deleted ones included, with `mailbox_count`."""
@@ -42,7 +47,7 @@ def mailboxes_for(person: User) -> QuerySet[Mailbox]:
 
 
 def in_state(mailboxes: QuerySet[Mailbox], state: str) -> QuerySet[Mailbox]:
-    """Return the mailboxes in a state of Mailbox.State, or all that are not deleted for an empty one.
+    """Return the mailboxes in a state of Mailbox.State, the almost FULL, or all that are not deleted for an empty one.
 
     Domains are asked for apart and not joined: there are few that are suspended or deleted, and mailboxes are then
     read by their own indexes, however many there are.
@@ -61,6 +66,8 @@ def in_state(mailboxes: QuerySet[Mailbox], state: str) -> QuerySet[Mailbox]:
         return living.filter(provisioned_at__isnull=False).exclude(suspended)
     if state == Mailbox.State.CREATING:
         return living.filter(provisioned_at=None)
+    if state == FULL:
+        return living.filter(fullness__gte=ALMOST_FULL)
     return living
 
 
@@ -85,8 +92,10 @@ def search_mailboxes(mailboxes: QuerySet[Mailbox], text: str) -> QuerySet[Mailbo
     found = Q(address__contains=text.lower()) | Q(display_name__icontains=text)
     local_part, _at, domain = text.rpartition("@")
     ascii_domain = _ascii_domain(domain)
-    if ascii_domain:
-        found |= Q(local_part__endswith=local_part.lower(), domain__name=ascii_domain)
+    ending = f"{local_part.lower()}@{ascii_domain}"
+    # Asked of the address and not of its domain: no row beside the index is read then, and no other table.
+    if ascii_domain and text.lower() not in ending:
+        found |= Q(address__endswith=ending)
     return mailboxes.filter(found)
 
 

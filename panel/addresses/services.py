@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -27,7 +26,8 @@ from mailbackend.passwords import hash_password
 from panel.accounts.limits import hashing
 from panel.accounts.models import Customer
 from panel.accounts.services import check_line
-from panel.addresses.limits import check_limits, check_quota, check_storage, is_more
+from panel.addresses.inherited import read_pop_policy
+from panel.addresses.limits import check_default_quota, check_limits, check_quota, check_storage, is_more
 from panel.addresses.models import Domain, Mailbox, PasswordLink
 from panel.addresses.owners import forget_owners
 from panel.addresses.sessions import end_sessions, end_sessions_of_domain
@@ -41,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 PASSWORD_MIN, PASSWORD_MAX = 8, 128
 REASON_MAX = 200
-POP_KEEP_DAYS_MAX = 3650
 
 #: Failed creations are taken back in transactions of this many.
 UNDONE_AT_A_TIME = 200
@@ -51,8 +50,6 @@ COMPLETE_AFTER = timedelta(seconds=40)
 #: And this much later for each mailbox that is created together with others.
 COMPLETE_AFTER_EACH = timedelta(milliseconds=20)
 
-_POP_POLICY = re.compile(r"keep:([0-9]{1,4})\Z")
-
 
 def create_domain(*, name: str, customer: Customer, default_quota_bytes: int | None = None) -> Domain:
     """Create a domain for a customer.
@@ -60,13 +57,13 @@ def create_domain(*, name: str, customer: Customer, default_quota_bytes: int | N
     Args:
         name: as a person writes it.
         customer: who has it.
-        default_quota_bytes: what new mailboxes start with, or None for the platform's default.
+        default_quota_bytes: what new mailboxes start with, 0 for no limit, or None for what is inherited.
 
     Raises:
         Problem: if it is no domain, is hosted here already, or the customer has no room for it.
     """
     ascii_name = clean_domain_name(name)
-    check_quota(default_quota_bytes, "default_quota")
+    check_default_quota(default_quota_bytes, "default_quota")
     return add_domain(name=ascii_name, customer=customer, default_quota_bytes=default_quota_bytes)
 
 
@@ -117,7 +114,7 @@ def edit_domain(
         Conflict: if it changed since `version`.
         Problem: if the quota cannot be used, or the new customer's limits are too small for its mailboxes.
     """
-    check_quota(default_quota_bytes, "default_quota")
+    check_default_quota(default_quota_bytes, "default_quota")
     with transaction.atomic():
         had = locked(domain).customer
         if customer != had:
@@ -329,24 +326,18 @@ def save_mailbox_password(*, mailbox: Mailbox, hashed: str, action: str, version
 
 
 def set_pop_policy(*, mailbox: Mailbox, policy: str) -> None:
-    """Say what happens to a message that a POP program deletes: `keep:N` (days), `keep` or `delete`.
+    """Say what happens to a message that a POP program deletes: `keep:N` (days), `keep`, `delete` or `inherit`.
 
     Raises:
         Problem: if it is none of these.
     """
     check_alive(mailbox)
-    match = _POP_POLICY.match(policy)
-    days = int(match[1]) if match else 0
-    action = "mailbox.pop_policy_set"
-    if match and 1 <= days <= POP_KEEP_DAYS_MAX:
-        _update(mailbox, None, action, pop_deletes=Mailbox.PopDeletes.KEEP_DAYS.value, pop_keep_days=days)
-    elif policy in (Mailbox.PopDeletes.KEEP, Mailbox.PopDeletes.DELETE):
-        _update(mailbox, None, action, pop_deletes=policy)
+    own = read_pop_policy(policy)
+    if own is None:
+        values: dict[str, Any] = {"pop_deletes": "", "pop_keep_days": None}
     else:
-        raise Problem(
-            _("Write keep:N with 1 to %(most)s days, keep, or delete.") % {"most": POP_KEEP_DAYS_MAX},
-            "pop_deletes",
-        )
+        values = {"pop_deletes": own.deletes, "pop_keep_days": own.days}
+    _update(mailbox, None, "mailbox.pop_policy_set", **values)
 
 
 def suspend_mailbox(*, mailbox: Mailbox, reason: str = "") -> None:

@@ -8,6 +8,7 @@ from django.conf import settings
 
 from mailbackend import maildir
 from mailbackend.dovecot.doveadm import DoveadmError
+from panel.addresses.inherited import what_counts
 from panel.addresses.models import Mailbox
 from panel.core import mail
 
@@ -28,7 +29,7 @@ def mailbox_as_json(mailbox: Mailbox) -> dict[str, Any]:
         "quota_bytes": mailbox.quota_bytes,
         "used_bytes": usage.used_bytes,
         "messages": usage.messages,
-        "pop_deletes": mailbox.pop_policy,
+        "pop_deletes": what_counts(mailbox).pop.as_command,
         "home": str(settings.DATA_DIR.mail / mailbox.home),
     }
 

@@ -3,7 +3,7 @@
 from django.urls import path, register_converter
 from django.urls.converters import StringConverter
 
-from panel.addresses import claim_views, list_views, several_views, views
+from panel.addresses import claim_views, list_views, settings_views, several_views, views
 
 
 class DomainConverter(StringConverter):
@@ -41,6 +41,7 @@ urlpatterns = [
     path("domains/<domain:name>/resume/", views.resume_domain, name="resume_domain"),
     path("domains/<domain:name>/delete/", views.delete_domain, name="delete_domain"),
     path("domains/<domain:name>/restore/", views.restore_domain, name="restore_domain"),
+    path("domains/<domain:name>/settings/", settings_views.domain_settings, name="domain_settings"),
     path("mailboxes/", list_views.list_mailboxes, name="list_mailboxes"),
     path("mailboxes/usage/", list_views.show_usage, name="show_usage"),
     path("mailboxes/suspend/", list_views.suspend_mailboxes, name="suspend_mailboxes"),
@@ -59,5 +60,6 @@ urlpatterns = [
     path("mailboxes/<int:pk>/resume/", views.resume_mailbox, name="resume_mailbox"),
     path("mailboxes/<int:pk>/delete/", views.delete_mailbox, name="delete_mailbox"),
     path("mailboxes/<int:pk>/restore/", views.restore_mailbox, name="restore_mailbox"),
+    path("settings/", settings_views.platform_settings, name="platform_settings"),
     path("password-strength/", views.password_strength, name="password_strength"),
 ]

@@ -20,7 +20,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from panel.accounts.access import admin_of, manager_of, open_to_owners, person_of
 from panel.accounts.selectors import customers_managed_by, may_change_some, may_manage
-from panel.addresses import renaming, selectors, services
+from panel.addresses import attention, renaming, selectors, services
 from panel.addresses.claims import claims_for
 from panel.addresses.forms import (
     CreateMailboxForm,
@@ -30,6 +30,7 @@ from panel.addresses.forms import (
     PopPolicyForm,
     RenameMailboxForm,
 )
+from panel.addresses.inherited import what_counts, what_would_count
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.password_links import link_works
 from panel.addresses.strength import strength
@@ -105,6 +106,7 @@ def show_domain(request: HttpRequest, name: str) -> HttpResponse:
         "mailboxes": page_of(request, rows),
         "until": _until(domain.deleted_at),
         "may_change": may_manage(person_of(request), domain.customer),
+        "counts": what_counts(domain),
     }
     return render(request, "addresses/show_domain.html", context)
 
@@ -239,7 +241,11 @@ def create_mailbox(request: HttpRequest) -> HttpResponse:
 def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """One mailbox: how it stands and what it holds."""
     mailbox = _mailbox(request, pk)
-    context = {**_hub(request, mailbox), "usage": _usage(mailbox)}
+    usage = _usage(mailbox)
+    context = {**_hub(request, mailbox), "usage": usage}
+    if person_of(request).is_mailbox:
+        used = usage["used_bytes"] if usage else None
+        context["attention"] = attention.for_owner(mailbox, used, timezone.now())
     return render(request, "addresses/show_mailbox.html", context)
 
 
@@ -259,7 +265,11 @@ def set_up_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 def show_mailbox_settings(request: HttpRequest, pk: int) -> HttpResponse:
     """What of a mailbox can be changed, and the way to each."""
     mailbox = _mailbox(request, pk)
-    return render(request, "addresses/show_mailbox_settings.html", _hub(request, mailbox))
+    context = {
+        **_hub(request, mailbox),
+        "counts": what_counts(mailbox),
+    }
+    return render(request, "addresses/show_mailbox_settings.html", context)
 
 
 @login_required
@@ -291,7 +301,7 @@ def rename_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 def set_mailbox_pop_policy(request: HttpRequest, pk: int) -> HttpResponse:
     """Say what happens to a message that a POP program deletes."""
     mailbox = _mailbox_to_change(request, pk)
-    form = PopPolicyForm(request.POST or None, mailbox=mailbox)
+    form = PopPolicyForm(request.POST or None, row=mailbox, inherited=what_would_count(mailbox))
 
     def save() -> HttpResponse:
         services.set_pop_policy(mailbox=mailbox, policy=form.policy)

@@ -22,6 +22,11 @@ _EXISTS = """
 
 _ACTIVE = "m.suspended_at IS NULL AND d.suspended_at IS NULL AND c.suspended_at IS NULL"
 
+#: What becomes of messages that POP deletes: the mailbox says, or its domain, or the customer, or the platform, or what
+#: is built in (panel.addresses.inherited). One row more is read by its key, and none that was not read before.
+_POP_DELETES = """COALESCE(NULLIF(m.pop_deletes, ''), NULLIF(d.pop_deletes, ''), NULLIF(c.pop_deletes, ''),
+    NULLIF((SELECT i.pop_deletes FROM core_installation i WHERE i.id = 1), ''), 'keep_days')"""
+
 #: The same text serves SQLite and PostgreSQL. NULL means "absent" to Dovecot; an empty text would mean "yes".
 VIEWS = {
     "mail_login": f"""
@@ -32,7 +37,7 @@ SELECT m.address AS address, m.password AS password,
 {_EXISTS}""",
     "mail_user": f"""
 SELECT m.address AS address, m.home AS home, m.quota_bytes AS quota_bytes,
-  CASE WHEN m.pop_deletes = 'delete' THEN 'expunge' ELSE 'flag' END AS pop3_delete_type
+  CASE WHEN {_POP_DELETES} = 'delete' THEN 'expunge' ELSE 'flag' END AS pop3_delete_type
 {_EXISTS}""",
 }
 

@@ -69,6 +69,8 @@ def _in_words(name: str, value: Any) -> str:
         return str(known.nothing)
     if isinstance(value, bool):
         return _("Yes") if value else _("No")
+    if isinstance(value, int) and str(value) in known.choices:
+        return str(known.choices[str(value)])
     if isinstance(value, int):
         return format_size(value) if name.endswith("_bytes") else number_format(value, force_grouping=True)
     if isinstance(value, list):

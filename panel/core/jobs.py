@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Max, QuerySet
+from django.db.models import F, Max, Q, QuerySet
 from django.utils import timezone
 from django.utils.functional import Promise
 from kombu.exceptions import OperationalError as BrokerDown
@@ -79,6 +79,17 @@ def job_kind(label: str | Promise, *, hidden: bool = False) -> Callable[[Handler
 def kind_label(name: str) -> str | Promise:
     """Return what people call a kind."""
     return _kinds[name].label if name in _kinds else name
+
+
+def kinds_named(text: str) -> list[str]:
+    """Return the kinds whose name, or what people call them in their language, holds `text`."""
+    text = text.casefold()
+    return [kind.name for kind in _kinds.values() if text in kind.name or text in str(kind.label).casefold()]
+
+
+def shown() -> QuerySet[Job]:
+    """Return the jobs that people are shown, newest first: hidden ones only where they failed."""
+    return Job.objects.filter(~Q(kind__in=hidden_kinds()) | Q(state=Job.State.FAILED))
 
 
 def hidden_kinds() -> list[str]:

@@ -7,12 +7,17 @@ from django.utils.translation import gettext_lazy as _
 
 
 class Installation(models.Model):
-    """One row: which mail root this database belongs to.
+    """One row: which mail root this database belongs to, and what all customers inherit.
 
     Without the marker of the same id in the mail root, nothing is started, created or repaired.
     """
 
     mail_root_id = models.CharField(max_length=32)
+    # What customers inherit (panel.addresses.inherited); nothing is what is built in.
+    default_quota_bytes = models.BigIntegerField(null=True, blank=True)
+    pop_deletes = models.CharField(max_length=10, blank=True)
+    pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
+    version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

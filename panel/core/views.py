@@ -8,7 +8,7 @@ from typing import Any
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Max, Q
+from django.db.models import Max
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.dateparse import parse_datetime
@@ -26,7 +26,7 @@ PAGE_SIZE = 50
 def list_jobs(request: HttpRequest) -> HttpResponse:
     """What ran, runs and waits. Polled with `since`: 204 when nothing changed after it."""
     admins_only(request)
-    rows = Job.objects.filter(~Q(kind__in=jobs.hidden_kinds()) | Q(state=Job.State.FAILED))
+    rows = jobs.shown()
     latest = rows.aggregate(at=Max("changed_at"))["at"]
     since = _since(request)
     if since is not None and (latest is None or latest <= since):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -106,12 +106,19 @@ class Service:
 
 def read_service() -> Service:
     """Ask the supervisor and Dovecot how they are. A page waits at most some seconds for each."""
+    service = read_supervisor()
+    if service.status is None:
+        return service
+    return replace(service, connected=_connected() if service.status.state == "RUNNING" else [])
+
+
+def read_supervisor() -> Service:
+    """Ask the supervisor alone: who is connected stays unknown."""
     try:
         status, report = ask_report(settings.DATA_DIR.control_socket, timeout=mail.PAGE_TIMEOUT)
     except (SupervisorDown, ControlRefused) as err:
         return Service(status=None, report=None, silence=str(err), connected=None)
-    connected = _connected() if status.state == "RUNNING" else []
-    return Service(status=status, report=report, silence="", connected=connected)
+    return Service(status=status, report=report, silence="", connected=None)
 
 
 def served_certificate(service: Service, now: datetime) -> Served | None:

@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from panel.service import views
+from panel.service import home_views, search_views, views
 
 urlpatterns = [
-    path("", views.home, name="home"),
+    path("", home_views.home, name="home"),
+    path("first-steps/hide/", home_views.hide_first_steps, name="hide_first_steps"),
+    path("search/", search_views.search, name="search"),
     path("healthz", views.healthz, name="healthz"),
     path("service/", views.show_service, name="show_service"),
     path("service/start/", views.control_service, {"verb": "start"}, name="start_service"),

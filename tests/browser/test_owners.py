@@ -43,7 +43,7 @@ def test_from_a_link_to_being_shut_out(admin_page: Page, chromium: Browser, stan
     box = stand.new_mailbox()
     admin_page.goto(f"/mailboxes/?q={box.address}")
     admin_page.get_by_role("link", name=box.address).click()
-    admin_page.get_by_role("link", name="Settings").click()
+    admin_page.get_by_role("navigation", name="This mailbox").get_by_role("link", name="Settings").click()
     admin_page.get_by_role("button", name="Give its owner a link to choose a password").click()
     admin_page.get_by_role("button", name=re.compile("^Copy")).click()
     copied = admin_page.evaluate("navigator.clipboard.readText()")

@@ -70,6 +70,8 @@ def test_from_the_printed_password_to_a_message_read(
     assert Path(shot).stat().st_size > 10_000
     page.get_by_role("link", name="Home").first.click()
     expect(page.get_by_text("Running")).to_be_visible()
+    expect(page.get_by_role("listitem").filter(has_text="Create your first mailbox (done)")).to_be_visible()
+    page.get_by_role("button", name="Close for good").click()
     expect(page.get_by_role("heading", name="First steps")).not_to_be_visible()
 
 
@@ -77,10 +79,10 @@ def test_suspend_resume_delete_and_restore(admin_page: Page, stand: Stand) -> No
     box = stand.new_mailbox()
     page = admin_page
     page.goto("/mailboxes/")
-    page.get_by_role("searchbox").fill(box.address)
+    page.get_by_role("searchbox", name="Search").fill(box.address)
     page.get_by_role("link", name=box.address).click()
 
-    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("navigation", name="This mailbox").get_by_role("link", name="Settings").click()
     page.get_by_role("link", name="Suspend").click()
     page.get_by_label("Reason").fill("invoice 1234")
     page.get_by_role("button", name=re.compile("^Suspend")).click()
@@ -92,7 +94,7 @@ def test_suspend_resume_delete_and_restore(admin_page: Page, stand: Stand) -> No
     expect(page.get_by_text("is active again")).to_be_visible()
     assert box.subjects()
 
-    page.get_by_role("link", name="Settings").click()
+    page.get_by_role("navigation", name="This mailbox").get_by_role("link", name="Settings").click()
     page.get_by_role("link", name="Delete").click()
     page.get_by_role("textbox").fill("something else")
     page.get_by_role("button", name=re.compile("^Delete")).click()

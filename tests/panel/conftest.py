@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from panel.accounts import notices
 from panel.accounts.models import User
 from tests.cast import Cast, make_cast
 from tests.dns_server import DnsServer, running
@@ -21,6 +22,12 @@ def plain_static_files(settings: Any) -> None:
         **settings.STORAGES,
         "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     }
+
+
+@pytest.fixture(autouse=True)
+def no_notices_remembered() -> None:
+    """Forget the notices of the test before: its database was rolled back."""
+    notices.forget()
 
 
 @pytest.fixture

@@ -21,10 +21,11 @@ from django.conf import settings
 from django.db import transaction
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 from django.utils.http import int_to_base36
 
-from panel.accounts import members
-from panel.accounts.models import Invitation, User
+from panel.accounts import members, notices
+from panel.accounts.models import Invitation, Notice, User
 from panel.addresses.claims import make_claim
 from panel.addresses.models import DomainClaim, Mailbox
 from panel.addresses.owners import owner_of
@@ -67,6 +68,7 @@ class Stage:
         job: any.
         neighbour: another mailbox of the same domain.
         claim: a domain that the customer waits for.
+        notice: to everybody.
     """
 
     cast: Cast
@@ -76,6 +78,7 @@ class Stage:
     job: Job
     neighbour: Mailbox
     claim: DomainClaim
+    notice: Notice
 
 
 def _nobody(stage: Stage) -> None:
@@ -127,6 +130,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "list_members",
             "invite_member",
             "act_for_customer",
+            "customer_settings",
         ),
         lambda stage: {"pk": stage.cast.customer.pk},
     ),
@@ -146,6 +150,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "resume_domain",
             "delete_domain",
             "restore_domain",
+            "domain_settings",
         ),
         lambda stage: {"name": stage.cast.domain.name},
     ),
@@ -171,6 +176,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
         lambda stage: {"pk": stage.cast.mailbox.pk},
     ),
     **dict.fromkeys(("mfa_edit_webauthn", "mfa_remove_webauthn"), lambda stage: {"pk": stage.passkey.pk}),
+    **dict.fromkeys(("edit_notice", "end_notice", "dismiss_notice"), lambda stage: {"pk": stage.notice.pk}),
     "end_session": lambda stage: {"pk": stage.session.pk},
     "show_job": lambda stage: {"pk": stage.job.pk},
     "account_reset_password_from_key": lambda stage: {
@@ -197,6 +203,14 @@ def stage(cast: Cast, dns: DnsServer) -> Stage:
         job=Job.objects.order_by("pk")[0],
         neighbour=create_mailbox(domain=cast.domain, local_part="bob", password=PASSWORD),
         claim=make_claim(customer=cast.customer, name="wanted.test"),
+        notice=notices.create_notice(
+            text_en="Work",
+            text_fr="Travaux",
+            level="info",
+            audience="everybody",
+            starts_at=timezone.now(),
+            ends_at=None,
+        ),
     )
 
 

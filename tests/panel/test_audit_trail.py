@@ -158,7 +158,7 @@ STORIES: dict[str, tuple[Callable[[Cast], Any] | None, Callable[[Cast, Any], Any
     "set what POP deletes": (
         None,
         lambda cast, _: services.set_pop_policy(mailbox=current(cast), policy="delete"),
-        [("mailbox.pop_policy_set", {"pop_deletes": "keep_days"}, {"pop_deletes": "delete"})],
+        [("mailbox.pop_policy_set", {"pop_deletes": ""}, {"pop_deletes": "delete"})],
     ),
     "suspend a mailbox": (
         None,

@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from panel.accounts.models import User
 from panel.addresses import services
+from panel.addresses.inherited import what_counts
 from panel.addresses.models import Mailbox
 from panel.core import pages
 from panel.core.models import AuditEntry
@@ -203,7 +204,7 @@ def test_pop_policy_in_plain_words(cast: Cast, signed_in: SignedIn) -> None:
     ):
         assert client.post(url, given).status_code == 302
         cast.mailbox.refresh_from_db()
-        assert cast.mailbox.pop_policy == policy
+        assert what_counts(cast.mailbox).pop.as_command == policy
     for bad in (
         {"pop_deletes": "keep_days", "days": ""},
         {"pop_deletes": "keep_days", "days": "0"},
@@ -213,7 +214,7 @@ def test_pop_policy_in_plain_words(cast: Cast, signed_in: SignedIn) -> None:
     assert signed_in(cast.reader).post(url, {"pop_deletes": "keep"}).status_code == 403
     assert signed_in(cast.stranger).post(url, {"pop_deletes": "keep"}).status_code == 404
     cast.mailbox.refresh_from_db()
-    assert cast.mailbox.pop_policy == "delete"
+    assert what_counts(cast.mailbox).pop.as_command == "delete"
 
 
 def test_tabs_for_every_role(cast: Cast, signed_in: SignedIn) -> None:

@@ -8,9 +8,10 @@ from django.db import connection
 from django.db.utils import ProgrammingError
 
 from panel.addresses.models import Mailbox
+from panel.addresses.services import create_mailbox, set_pop_policy
 from panel.addresses.views_for_dovecot import create_dovecot_role, create_views, missing_views
 from panel.core import mail
-from tests.cast import make_cast
+from tests.cast import PASSWORD, make_cast
 
 
 @pytest.mark.django_db(transaction=True)
@@ -21,6 +22,20 @@ def test_each_migration_is_applied_over_rows() -> None:
     call_command("migrate", "addresses", verbosity=0)
     assert missing_views() == []
     assert Mailbox.objects.get(pk=cast.mailbox.pk).address == cast.mailbox.address
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_nobody_chose_is_inherited_after_the_migration() -> None:
+    """A mailbox whose policy somebody set keeps it, even where it is the one that is built in."""
+    cast = make_cast()
+    chosen = create_mailbox(domain=cast.domain, local_part="chosen", password=PASSWORD)
+    set_pop_policy(mailbox=chosen, policy="keep:30")
+    gone = create_mailbox(domain=cast.domain, local_part="gone", password=PASSWORD)
+    set_pop_policy(mailbox=gone, policy="delete")
+    call_command("migrate", "addresses", "0004", verbosity=0)
+    call_command("migrate", "addresses", verbosity=0)
+    found = Mailbox.objects.order_by("pk").values_list("pop_deletes", flat=True)
+    assert list(found) == ["", "keep_days", "delete"]
 
 
 @pytest.mark.django_db(transaction=True)

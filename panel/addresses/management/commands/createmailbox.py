@@ -9,6 +9,7 @@ from django.conf import settings
 
 from mailbackend.addresses import parse_address
 from panel.addresses import selectors, services
+from panel.addresses.inherited import what_counts
 from panel.core import commands
 
 
@@ -28,12 +29,11 @@ class Command(commands.Command):
         address = parse_address(options["address"])
         domain = selectors.get_domain(address.domain)
         quota = options["quota"]
-        usual = domain.default_quota_bytes or settings.DEFAULT_QUOTA_BYTES
         mailbox = services.create_mailbox(
             domain=domain,
             local_part=address.local_part,
             password=commands.read_password(),
             display_name=options["name"],
-            quota_bytes=usual if quota is None else commands.size_argument(quota),
+            quota_bytes=what_counts(domain).quota_bytes if quota is None else commands.size_argument(quota),
         )
         return {"address": mailbox.address, "home": str(settings.DATA_DIR.mail / mailbox.home)}

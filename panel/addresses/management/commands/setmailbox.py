@@ -29,7 +29,7 @@ class Command(commands.Command):
         parser.add_argument(
             "--pop-deletes",
             metavar="POLICY",
-            help="what becomes of messages that POP programs delete: keep:DAYS, keep or delete",
+            help="what becomes of messages that POP programs delete: keep:DAYS, keep, delete, or inherit",
         )
 
     def answer(self, **options: Any) -> dict[str, Any]:

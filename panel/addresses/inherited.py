@@ -1,0 +1,187 @@
+"""What mailboxes inherit: built in, from the platform, from their customer, from their domain. What is nearer wins.
+
+A quota is inherited when a mailbox is created, and is its own from then on: limits of storage count what was given.
+What POP deletes is inherited at every connection (panel.addresses.views_for_dovecot), until a mailbox has its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from panel.accounts.models import Customer
+from panel.addresses.models import Domain, Mailbox
+from panel.core.errors import Problem
+from panel.core.models import Installation
+from panel.core.sizes import format_size
+
+POP_KEEP_DAYS, POP_KEEP_DAYS_MAX = 30, 3650
+
+#: What has settings that others inherit.
+Level = Installation | Customer | Domain
+
+_KEEP = re.compile(r"keep:([0-9]{1,4})\Z")
+
+
+@dataclass(frozen=True)
+class PopPolicy:
+    """What happens to a message that a POP program deletes.
+
+    Attributes:
+        deletes: a code of Mailbox.PopDeletes.
+        days: for how many a copy is kept, where it is for some days.
+    """
+
+    deletes: str
+    days: int | None = None
+
+    @property
+    def as_command(self) -> str:
+        """As commands write it: keep:30, keep or delete."""
+        return f"keep:{self.days}" if self.deletes == Mailbox.PopDeletes.KEEP_DAYS else self.deletes
+
+    @property
+    def in_words(self) -> str:
+        """In a few words."""
+        if self.deletes == Mailbox.PopDeletes.KEEP:
+            return _("keep it until it is deleted over IMAP")
+        if self.deletes == Mailbox.PopDeletes.DELETE:
+            return _("delete it at once")
+        days = self.days or POP_KEEP_DAYS
+        return ngettext("keep a copy for %(days)s day", "keep a copy for %(days)s days", days) % {
+            "days": days
+        }
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a value comes from.
+
+    Attributes:
+        row: the level or mailbox that says it, or None where it is built in.
+        is_own: whether that is the one that was asked about.
+    """
+
+    row: Level | Mailbox | None
+    is_own: bool
+
+    @property
+    def in_words(self) -> str:
+        """From whom, in a few words, to stand in brackets."""
+        return self._said(_("from the platform"), _("from %(name)s"))
+
+    @property
+    def remark(self) -> str:
+        """From whom, in a few words, to stand beside the value."""
+        return self._said(_("inherited from the platform"), _("inherited from %(name)s"))
+
+    def _said(self, of_platform: str, of_name: str) -> str:
+        if self.is_own:
+            return _("set here")
+        if self.row is None:
+            return _("built in")
+        if isinstance(self.row, Installation):
+            return of_platform
+        return of_name % {"name": self.row.unicode_name if isinstance(self.row, Domain) else self.row}
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """What counts somewhere, and where it comes from.
+
+    Attributes:
+        quota_bytes: what new mailboxes start with, or None for no limit.
+        quota_from: who says so.
+        pop: what happens to messages that POP deletes.
+        pop_from: who says so.
+    """
+
+    quota_bytes: int | None
+    quota_from: Origin
+    pop: PopPolicy
+    pop_from: Origin
+
+    @property
+    def quota_in_words(self) -> str:
+        """The quota, as people write it."""
+        return _("No limit") if self.quota_bytes is None else format_size(self.quota_bytes)
+
+
+def what_counts(row: Level | Mailbox | None) -> Inherited:
+    """Return what counts for a domain, customer or mailbox, or for the platform. Costs one query.
+
+    Args:
+        row: which; None for what is built in. A mailbox's `quota_bytes` is what a new one beside it would get.
+    """
+    levels = _levels(row)
+    quota = next((each for each in levels if _says_quota(each)), None)
+    quota_bytes = quota.default_quota_bytes if quota is not None else settings.DEFAULT_QUOTA_BYTES
+    pop = next((each for each in levels if each.pop_deletes), None)
+    return Inherited(
+        quota_bytes=quota_bytes or None,
+        quota_from=Origin(quota, is_own=quota is not None and quota is row),
+        pop=_policy(pop),
+        pop_from=Origin(pop, is_own=pop is not None and pop is row),
+    )
+
+
+def what_would_count(row: Level | Mailbox) -> Inherited:
+    """Return what would count if this one said nothing itself."""
+    return what_counts(_above(row))
+
+
+def read_pop_policy(text: str) -> PopPolicy | None:
+    """Return what `keep:N`, `keep` or `delete` means, or None for `inherit`.
+
+    Raises:
+        Problem: if it is none of these.
+    """
+    match = _KEEP.match(text)
+    days = int(match[1]) if match else 0
+    if match and 1 <= days <= POP_KEEP_DAYS_MAX:
+        return PopPolicy(Mailbox.PopDeletes.KEEP_DAYS.value, days)
+    if text in (Mailbox.PopDeletes.KEEP, Mailbox.PopDeletes.DELETE):
+        return PopPolicy(str(text))
+    if text == "inherit":
+        return None
+    raise Problem(
+        _("Write keep:N with 1 to %(most)s days, keep, delete, or inherit.") % {"most": POP_KEEP_DAYS_MAX},
+        "pop_deletes",
+    )
+
+
+def _levels(row: Level | Mailbox | None) -> Sequence[Any]:
+    """Return a row and what it inherits from, the nearest first."""
+    found: list[Any] = []
+    while row is not None:
+        found.append(row)
+        row = _above(row)
+    return found
+
+
+def _above(row: Level | Mailbox) -> Level | None:
+    if isinstance(row, Mailbox):
+        return row.domain
+    if isinstance(row, Domain):
+        return row.customer
+    if isinstance(row, Customer):
+        return Installation.objects.first()
+    return None
+
+
+def _says_quota(row: Any) -> bool:
+    return not isinstance(row, Mailbox) and row.default_quota_bytes is not None
+
+
+def _policy(row: Any) -> PopPolicy:
+    if row is None:
+        return PopPolicy(Mailbox.PopDeletes.KEEP_DAYS.value, POP_KEEP_DAYS)
+    if row.pop_deletes == Mailbox.PopDeletes.KEEP_DAYS:
+        return PopPolicy(row.pop_deletes, row.pop_keep_days or POP_KEEP_DAYS)
+    return PopPolicy(row.pop_deletes)
