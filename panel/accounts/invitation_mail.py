@@ -7,7 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.mail import send_mail
 from django.template.loader import render_to_string
-from django.utils.translation import gettext as _g
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from panel.accounts import members
@@ -27,7 +27,7 @@ def send_invitation(*, invitation_id: int) -> dict[str, Any]:
     invitation, link = made
     context = {"invitation": invitation, "link": link, "product_name": settings.PRODUCT_NAME}
     send_mail(
-        _g("Invitation to %(customer)s") % {"customer": invitation.customer},
+        gettext("Invitation to %(customer)s") % {"customer": invitation.customer},
         render_to_string("accounts/invitation.txt", context),
         None,
         [invitation.email],

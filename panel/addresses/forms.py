@@ -8,7 +8,7 @@ from django import forms
 from django.conf import settings
 from django.db.models import QuerySet
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _g
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from panel.accounts.models import Customer, User
@@ -67,7 +67,7 @@ class QuotaWidget(forms.MultiWidget):
         super().__init__(
             {
                 "preset": forms.Select(choices=choices),
-                "other": forms.TextInput(attrs={"placeholder": "1.5 GB", "aria-label": _("Another size")}),
+                "other": forms.TextInput(attrs={"placeholder": _("1.5 GB"), "aria-label": _("Another size")}),
             }
         )
 
@@ -138,7 +138,7 @@ def _check_strength(password: str, *known: str) -> None:
     if not result.good_enough:
         advice = " ".join(result.advice)
         raise forms.ValidationError(
-            _g("This password would be guessed soon.") + (f" {advice}" if advice else "")
+            gettext("This password would be guessed soon.") + (f" {advice}" if advice else "")
         )
 
 
@@ -279,7 +279,7 @@ class PopPolicyForm(VersionedForm):
         values = super().clean() or self.cleaned_data
         keeps = values.get("pop_deletes") == Mailbox.PopDeletes.KEEP_DAYS
         if keeps and "days" not in self.errors and values.get("days") is None:
-            self.add_error("days", _g("Say for how many days."))
+            self.add_error("days", gettext("Say for how many days."))
         return values
 
     @property

@@ -28,6 +28,7 @@ from panel.addresses import selectors
 from panel.addresses.list_views import mailbox_list
 from panel.addresses.models import Domain, Mailbox
 from panel.core import jobs, mail
+from panel.core.said import in_words
 from panel.service import health, services
 from panel.service import selectors as selectors_of_service
 from panel.service.words import happened, is_bad, state_words, went_wrong
@@ -139,7 +140,7 @@ def control_service(request: HttpRequest, verb: str) -> HttpResponse:
         try:
             services.control(verb, wait=False)
         except (SupervisorDown, ControlRefused, ConfigError, OSError) as err:
-            messages.error(request, str(err))
+            messages.error(request, in_words(str(err)))
         else:
             messages.success(request, _ASKED[verb])
         return redirect("show_service")
@@ -241,9 +242,10 @@ def _service_troubles(status: Status | None) -> list[dict[str, Any]]:
         text = _("The mail service does not answer: nobody can read mail.")
     elif status.state not in ("RUNNING", "STARTING"):
         _badge, label, meaning = state_words(status.state)
-        text = _("Mail service: %(state)s. %(reason)s") % {"state": label, "reason": status.error or meaning}
+        reason = in_words(status.error or "") or meaning
+        text = _("Mail service: %(state)s. %(reason)s") % {"state": label, "reason": reason}
     elif status.error:
-        level, text = "warning", status.error
+        level, text = "warning", in_words(status.error)
     if not text:
         return []
     url, action = reverse("show_service"), _("See the mail service")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -37,13 +38,17 @@ def extracted() -> polib.POFile:
     with tempfile.TemporaryDirectory() as folder:
         for name in SOURCES:
             shutil.copytree(
-                CHECKOUT / name, Path(folder, name), ignore=shutil.ignore_patterns("__pycache__", "migrations")
+                CHECKOUT / name,
+                Path(folder, name),
+                ignore=shutil.ignore_patterns("__pycache__", "migrations"),
             )
         Path(folder, "locale").mkdir()
         options = ["--locale", "en", "--no-location", "--no-wrap", "--keep-pot"]
         subprocess.run(
             [sys.executable, "-m", "django", "makemessages", *options],
             cwd=folder,
+            # The copy needs no settings, and has not all that they need.
+            env={name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"},
             check=True,
             stdout=subprocess.DEVNULL,
         )
