@@ -7,6 +7,7 @@ import getpass
 import json
 import logging
 import os
+import re
 import sys
 from argparse import ArgumentParser
 from typing import Any, NoReturn
@@ -54,7 +55,7 @@ class Command(BaseCommand):
             # Django turns a CommandError into a line only later than this.
             hint = _("%(problem)s (see: manage.py %(command)s --help)")
             line = hint % {"problem": message, "command": subcommand}
-            sys.stderr.write(" ".join(line.split()) + "\n")
+            sys.stderr.write(_on_one_line(line) + "\n")
             sys.exit(2)
 
         parser.error = fail  # type: ignore[method-assign]  # argparse prints its usage on several lines
@@ -153,7 +154,7 @@ def _one_line(err: BaseException) -> str:
         return _("%(reason)s: make room on the disk that DATA_DIR lies on, then do it again.") % {
             "reason": err.strerror
         }
-    return in_words(" ".join(str(err).split())) or type(err).__name__
+    return in_words(_on_one_line(str(err))) or type(err).__name__
 
 
 def _language_of_terminal() -> str:
@@ -200,6 +201,11 @@ _LABELS = {
     "used_bytes": pgettext_lazy("in a command's answer", "used_bytes"),
     "version": pgettext_lazy("in a command's answer", "version"),
 }
+
+
+def _on_one_line(text: str) -> str:
+    """Return a text without line breaks and the like; the no-break spaces of French stay."""
+    return re.sub(r"[^\S\u00a0\u202f]+", " ", text).strip()
 
 
 def _as_lines(answer: dict[str, Any]) -> str:
