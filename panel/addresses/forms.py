@@ -7,7 +7,7 @@ from typing import Any
 from django import forms
 from django.conf import settings
 from django.db.models import QuerySet
-from django.utils.functional import Promise
+from django.utils.functional import Promise, lazy
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -25,11 +25,15 @@ _GB = 1024**3
 PRESETS = (1 * _GB, 2 * _GB, 5 * _GB, 10 * _GB, 25 * _GB, 50 * _GB)
 
 
+#: Written when it is shown, in the reader's language.
+_size_lazy = lazy(format_size, str)
+
+
 class QuotaField(forms.MultiValueField):
     """A quota: one of the presets, none, or another size. Cleans to bytes, or None for no limit."""
 
     def __init__(self, *, inherit: str | Promise = "", **kwargs: Any) -> None:
-        choices: list[tuple[str, Any]] = [(str(preset), format_size(preset)) for preset in PRESETS]
+        choices: list[tuple[str, Any]] = [(str(preset), _size_lazy(preset)) for preset in PRESETS]
         choices += [(UNLIMITED, _("No limit")), (OTHER, _("Another size…"))]
         if inherit:
             choices.insert(0, ("", inherit))

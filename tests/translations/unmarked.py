@@ -15,6 +15,8 @@ _TAG = re.compile(r"{%.*?%}|{{.*?}}", re.DOTALL)
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 #: A literal that a tag hands to another template as words: `with label="Address"`.
 _WORDS_IN_TAG = re.compile(r"""\b(?:label|text|title|action|here)2?=["'][^"']*[^\W\d_]{2}[^"']*["']""")
+#: What stands before a colon or a percent sign is another thing in each language.
+_PUNCTUATED = re.compile(r"}}\s*[:;!?%](?![\w=&#/])")
 #: Attributes that are read to people or shown to them.
 _SHOWN = frozenset(
     {"title", "alt", "aria-label", "aria-description", "placeholder", "label", "content", "summary"}
@@ -47,6 +49,7 @@ def in_template(source: str) -> list[str]:
     """Return the words of a template (HTML or plain text) that are not marked for translation."""
     source = _CLASS.sub("", _TRANSLATED.sub("", _COMMENT.sub("", source)))
     found = [match[0] for tag in _TAG.finditer(source) for match in _WORDS_IN_TAG.finditer(tag[0])]
+    found += [match[0] for match in _PUNCTUATED.finditer(source)]
     reader = _Words()
     reader.feed(_TAG.sub(" ", source))
     reader.close()
