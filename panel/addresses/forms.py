@@ -210,7 +210,7 @@ class CreateMailboxesForm(VersionedForm):
                 "autocapitalize": "none",
                 "autocomplete": "off",
                 "spellcheck": "false",
-                "placeholder": "anna; Anna Martin; 5 GB\nsales; Sales\nbob",
+                "placeholder": _("anna; Anna Martin; 5 GB\nsales; Sales\nbob"),
             }
         ),
     )

@@ -9,8 +9,9 @@ WIDE = "\N{NO-BREAK SPACE}"
 
 #: What is no prose: placeholders, tags with their attributes, addresses, times and commands.
 _NO_PROSE = re.compile(
-    r"\bALTER ROLE [^.]*;|%\(\w+\)[sd]|<[^>]*>|\bhttps?://\S+|\b[A-Z_]{3,}\b|\w+@[\w.]*"
-    r"|\d{4}-\d\d-\d\dT\S+|\bkeep:\w+|\bmanage\.py [\w -]+|--[\w-]+"
+    r"\bALTER ROLE [^.]*;|^\w+; \w[^;\n]*; .*$|^\w+; \w+$|%\(\w+\)[sd]|<[^>]*>|\bhttps?://\S+|\b[A-Z_]{3,}\b|\w+@[\w.]*"
+    r"|\d{4}-\d\d-\d\dT\S+|\bkeep:\w+|\bmanage\.py [\w -]+|--[\w-]+",
+    re.MULTILINE,
 )
 #: Stands where something was that is no prose.
 _GAP = "\N{OBJECT REPLACEMENT CHARACTER}"

@@ -93,6 +93,13 @@ def in_python(source: str) -> list[str]:
     found = []
     for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
         shown = [keyword.value for keyword in call.keywords if keyword.arg in _SHOWN_ARGUMENTS]
+        shown += [
+            value
+            for given in call.args + [keyword.value for keyword in call.keywords]
+            if isinstance(given, ast.Dict)
+            for key, value in zip(given.keys, given.values, strict=True)
+            if isinstance(key, ast.Constant) and key.value in _SHOWN
+        ]
         if _name(call.func) in _FOR_PEOPLE and call.args:
             shown.append(call.args[0])
         found += [f"{call.lineno}: {ast.unparse(value)}" for value in shown if _has_words(value)]
