@@ -9,7 +9,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-all test-dovecot24 check bench clean test-setup test-sqlite test-postgres
+.PHONY: help run test test-all test-dovecot24 check messages bench clean test-setup test-sqlite test-postgres
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -33,6 +33,9 @@ check: ## format, lint, types and imports, without tests
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+messages: ## extract what the panel says into locale/, and list what is not translated yet
+	$(BIN)/python -m tests.translations
 
 bench: ## measure against named references on both databases, and write docs/benchmarks.md (15 minutes)
 	$(BIN)/python -m bench --database sqlite postgres --write docs/benchmarks.md

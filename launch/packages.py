@@ -30,6 +30,7 @@ FOR_RUNNING = (
     "dovecot-sqlite",
     "dovecot-pgsql",
     "redis-server",
+    "gettext",
     "python3-venv",
     "util-linux",
 )

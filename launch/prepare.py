@@ -1,4 +1,4 @@
-"""The first stage: packages, account, virtual environment. With Debian's Python; standard library only."""
+"""The first stage: packages, languages, account, virtual environment. With Debian's Python; standard library only."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from launch import packages
 from launch.account import as_account, ensure_account, open_the_way, verify_readable
+from launch.catalogues import compile_catalogues
 from launch.venv import candidates, choose_python, ensure_venv
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -34,6 +35,7 @@ def prepare(*, for_tests: bool) -> None:
     if for_tests:
         requirements.append(CHECKOUT / "requirements-dev.txt")
     with _alone():
+        compile_catalogues(CHECKOUT / "locale")
         if not as_root:
             ensure_venv(VENV, choose_python(candidates(as_root=False)), requirements)
             return

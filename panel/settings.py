@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import environ
 from celery.schedules import crontab
 from csp.constants import NONE, SELF
-from django.utils.translation import gettext_lazy as _
 
 from panel.core.keys import read
 from panel.environment import CHECKOUT, EnvironmentProblem, read_environment
@@ -39,6 +38,7 @@ CSRF_TRUSTED_ORIGINS = [ENVIRONMENT.panel_url]
 _https = ENVIRONMENT.panel_url.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https
 SESSION_COOKIE_HTTPONLY = True
+LANGUAGE_COOKIE_NAME, LANGUAGE_COOKIE_AGE, LANGUAGE_COOKIE_SECURE = "language", 365 * 24 * 3600, _https
 if _https:
     # Browsers take such a cookie from this host alone (RFC 6265bis): a site of a customer under a sibling name, such
     # as www.example.com beside panel.example.com, cannot plant one.
@@ -85,6 +85,7 @@ MIDDLEWARE = [
     "csp.middleware.CSPMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "panel.core.middleware.harden",
+    "panel.core.middleware.speak_their_browsers_language",
     "panel.core.middleware.database_unavailable",
     "panel.addresses.hosts.answer_by_host",
     "panel.core.middleware.serve_brand",
@@ -126,6 +127,7 @@ TEMPLATES = [
                 "panel.core.templatetags.components",
                 "panel.core.templatetags.sizes",
                 "panel.core.templatetags.times",
+                "panel.core.templatetags.words",
             ],
         },
     }
@@ -196,7 +198,9 @@ MFA_ALLOW_UNVERIFIED_EMAIL = True  # e-mails are given by the host, so there is 
 MFA_TOTP_TOLERANCE = 1
 
 LANGUAGE_CODE = "en"
-LANGUAGES = [("en", _("English")), ("fr", _("French"))]
+# Each by its own name: whoever looks for their language may not read the one that shows.
+LANGUAGES = [("en", "English"), ("fr", "Français")]
+FORMAT_MODULE_PATH = "panel.formats"
 LOCALE_PATHS = [CHECKOUT / "locale"]
 USE_I18N = True
 USE_TZ = True

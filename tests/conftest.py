@@ -7,8 +7,15 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from launch.catalogues import compile_catalogues
 from tests.environment import CLUSTER
 from tests.stand import Stand
+from tests.translations.extraction import CHECKOUT
+
+
+def pytest_configure() -> None:
+    """Have the languages as their catalogues say now, also where the tests are started without `make`."""
+    compile_catalogues(CHECKOUT / "locale")
 
 
 @pytest.fixture(scope="session")

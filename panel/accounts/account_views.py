@@ -29,6 +29,7 @@ from panel.accounts.access import open_to_owners, person_of
 from panel.accounts.adapters import passkeys_work_at
 from panel.accounts.devices import in_words
 from panel.accounts.forms import AddAppForm, AddPasskeyForm, LanguageForm, RenamePasskeyForm
+from panel.accounts.language_views import keep_language
 from panel.accounts.models import User
 
 
@@ -44,7 +45,9 @@ def show_account(request: HttpRequest) -> HttpResponse:
         if user.language:
             translation.activate(user.language)
         messages.success(request, _("Your language is saved."))
-        return redirect("show_account")
+        response = redirect("show_account")
+        keep_language(response, user.language)
+        return response
     context = {"form": form, "sessions": len(_sessions(request, user)), **_second_factor_of(user)}
     return render(request, "accounts/show_account.html", context, status=400 if form.errors else 200)
 

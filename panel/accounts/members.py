@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from panel.accounts.models import Customer, Invitation, Membership, User
@@ -90,7 +91,7 @@ def invite(*, customer: Customer, email: str, role: str, invited_by: User | None
             expires_at=timezone.now() + settings.INVITATION_LIFE,
         )
         audit.record("member.invited", target=invitation, customer_id=customer.pk, after={"role": role})
-        start_job("send_invitation", invitation_id=invitation.pk)
+        start_job("send_invitation", invitation_id=invitation.pk, language=get_language() or "")
     return invitation
 
 
@@ -107,7 +108,7 @@ def send_again(*, invitation: Invitation) -> None:
         invitation.expires_at = timezone.now() + settings.INVITATION_LIFE
         invitation.save(update_fields=["expires_at"])
         audit.record("member.invited_again", target=invitation, customer_id=invitation.customer_id)
-        start_job("send_invitation", invitation_id=invitation.pk)
+        start_job("send_invitation", invitation_id=invitation.pk, language=get_language() or "")
 
 
 def withdraw(*, invitation: Invitation) -> None:

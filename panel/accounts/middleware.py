@@ -149,7 +149,7 @@ def require_own_password(
 
     def middleware(request: HttpRequest) -> HttpResponse:
         user = request.user
-        allowed = {reverse("change_password"), reverse("account_logout")}
+        allowed = {reverse("change_password"), reverse("account_logout"), reverse("choose_language")}
         if isinstance(user, User) and user.must_change_password and request.path not in allowed:
             return redirect("change_password")
         return get_response(request)

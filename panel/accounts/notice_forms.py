@@ -7,7 +7,7 @@ from typing import Any
 
 from django import forms
 from django.conf import settings
-from django.utils.translation import gettext as _g
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from panel.accounts.models import Notice
@@ -65,8 +65,10 @@ class NoticeForm(VersionedForm):
             kwargs["initial"] = {name: getattr(notice, name) for name in names}
         super().__init__(*args, **kwargs)
         zone = {"zone": settings.TIME_ZONE}
-        self.fields["starts_at"].help_text = _g("In the time zone of this installation, %(zone)s.") % zone
-        self.fields["ends_at"].help_text = _g("Empty to show it until you end it.")
+        self.fields["starts_at"].help_text = (
+            gettext("In the time zone of this installation, %(zone)s.") % zone
+        )
+        self.fields["ends_at"].help_text = gettext("Empty to show it until you end it.")
 
     @property
     def values(self) -> dict[str, Any]:

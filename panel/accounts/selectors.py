@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from panel.accounts.mailbox_owners import mailboxes
 from panel.accounts.models import Customer, Membership, User
@@ -98,7 +99,7 @@ def get_customer(name: str) -> Customer:
     """
     customer = Customer.objects.filter(name__iexact=name.strip()).first() if "\x00" not in name else None
     if customer is None:
-        raise Problem(f"There is no customer named {name[:100]!r}.", "customer")
+        raise Problem(_("There is no customer named %(name)s.") % {"name": repr(name[:100])}, "customer")
     return customer
 
 
@@ -110,5 +111,5 @@ def get_user(email: str) -> User:
     """
     user = User.objects.filter(email=email.strip().lower()).first() if "\x00" not in email else None
     if user is None:
-        raise Problem(f"There is nobody with the e-mail {email[:254]!r}.", "email")
+        raise Problem(_("There is nobody with the e-mail %(email)s.") % {"email": repr(email[:254])}, "email")
     return user

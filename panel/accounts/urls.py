@@ -6,7 +6,7 @@ What of allauth is not here is closed: signing up, and managing e-mail addresses
 from django.urls import path, re_path
 from django.views.generic import TemplateView
 
-from panel.accounts import account_views, views
+from panel.accounts import account_views, language_views, views
 from panel.accounts.access import open_to_owners
 
 urlpatterns = [
@@ -31,6 +31,7 @@ urlpatterns = [
         open_to_owners(TemplateView.as_view(template_name="accounts/reset_done.html")),
         name="account_reset_password_from_key_done",
     ),
+    path("language/", language_views.choose_language, name="choose_language"),
     path("account/", account_views.show_account, name="show_account"),
     path("account/password/", views.change_password, name="change_password"),
     path("account/confirm/", views.confirm_password, name="account_reauthenticate"),

@@ -6,8 +6,8 @@ from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
-from django.utils.functional import Promise
-from django.utils.translation import gettext as _g
+from django.utils.functional import Promise, lazy
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from panel.accounts.models import Customer, User
@@ -26,6 +26,10 @@ _GB = 1024**3
 PRESETS = (1 * _GB, 2 * _GB, 5 * _GB, 10 * _GB, 25 * _GB, 50 * _GB)
 
 
+#: Written when it is shown, in the reader's language.
+_size_lazy = lazy(format_size, str)
+
+
 class QuotaField(forms.MultiValueField):
     """A quota: one of the presets, none, or another size.
 
@@ -33,7 +37,7 @@ class QuotaField(forms.MultiValueField):
     """
 
     def __init__(self, *, inherit: str | Promise = "", **kwargs: Any) -> None:
-        choices: list[tuple[str, Any]] = [(str(preset), format_size(preset)) for preset in PRESETS]
+        choices: list[tuple[str, Any]] = [(str(preset), _size_lazy(preset)) for preset in PRESETS]
         choices += [(UNLIMITED, _("No limit")), (OTHER, _("Another size…"))]
         if inherit:
             choices.insert(0, ("", inherit))
@@ -72,7 +76,7 @@ class QuotaWidget(forms.MultiWidget):
         super().__init__(
             {
                 "preset": forms.Select(choices=choices),
-                "other": forms.TextInput(attrs={"placeholder": "1.5 GB", "aria-label": _("Another size")}),
+                "other": forms.TextInput(attrs={"placeholder": _("1.5 GB"), "aria-label": _("Another size")}),
             }
         )
 
@@ -145,7 +149,7 @@ def _check_strength(password: str, *known: str) -> None:
     if not result.good_enough:
         advice = " ".join(result.advice)
         raise forms.ValidationError(
-            _g("This password would be guessed soon.") + (f" {advice}" if advice else "")
+            gettext("This password would be guessed soon.") + (f" {advice}" if advice else "")
         )
 
 
@@ -213,7 +217,7 @@ class CreateMailboxesForm(VersionedForm):
                 "autocapitalize": "none",
                 "autocomplete": "off",
                 "spellcheck": "false",
-                "placeholder": "anna; Anna Martin; 5 GB\nsales; Sales\nbob",
+                "placeholder": _("anna; Anna Martin; 5 GB\nsales; Sales\nbob"),
             }
         ),
     )
@@ -292,9 +296,9 @@ class PopPolicyForm(VersionedForm):
         assert isinstance(field, forms.ChoiceField)
         words = {"policy": inherited.pop.in_words, "origin": inherited.pop_from.in_words}
         if isinstance(row, Installation):
-            as_inherited = _g("As built in: %(policy)s.")
+            as_inherited = gettext("As built in: %(policy)s.")
         else:
-            as_inherited = _g("As inherited: %(policy)s (%(origin)s).")
+            as_inherited = gettext("As inherited: %(policy)s (%(origin)s).")
         field.choices = [(INHERITED, as_inherited % words), *POP_CHOICES]
 
     def clean(self) -> dict[str, Any]:
@@ -302,7 +306,7 @@ class PopPolicyForm(VersionedForm):
         values = super().clean() or self.cleaned_data
         keeps = values.get("pop_deletes") == Mailbox.PopDeletes.KEEP_DAYS
         if keeps and "days" not in self.errors and values.get("days") is None:
-            self.add_error("days", _g("Say for how many days."))
+            self.add_error("days", gettext("Say for how many days."))
         return values
 
     @property
@@ -327,7 +331,11 @@ class InheritedForm(PopPolicyForm):
         words = {"quota": inherited.quota_in_words, "origin": inherited.quota_from.in_words}
         self.fields["default_quota"] = QuotaField(
             label=_("Quota of new mailboxes"),
-            inherit=(_g("As built in: %(quota)s") if is_highest else _g("Inherited: %(quota)s (%(origin)s)"))
+            inherit=(
+                gettext("As built in: %(quota)s")
+                if is_highest
+                else gettext("Inherited: %(quota)s (%(origin)s)")
+            )
             % words,
             help_text=_("Mailboxes that exist keep the quota that they have."),
         )

@@ -88,7 +88,7 @@ def _day(at: datetime, days: dict[date, str]) -> SafeString:
     local = timezone.localtime(at)
     day = local.date()
     if day not in days:
-        days[day] = date_format(day, "DATE_FORMAT")
+        days[day] = date_format(day, "SHORT_DATE_FORMAT")
     return format_html(
         '<time datetime="{}" title="{} {}">{}</time>',
         local.isoformat(timespec="seconds"),

@@ -10,6 +10,7 @@ from django.db.models import Q
 from django.db.models.functions import NullIf
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from mailbackend.addresses import Address, domain_for_people
 from panel.accounts.models import Customer, User
@@ -86,9 +87,9 @@ class Mailbox(models.Model):
         """Where a mailbox stands."""
 
         CREATING = "creating", _("Being created")
-        ACTIVE = "active", _("Active")
-        SUSPENDED = "suspended", _("Suspended")
-        DELETED = "deleted", _("Deleted")
+        ACTIVE = "active", pgettext_lazy("mailbox", "Active")
+        SUSPENDED = "suspended", pgettext_lazy("mailbox", "Suspended")
+        DELETED = "deleted", pgettext_lazy("mailbox", "Deleted")
 
     class PopDeletes(models.TextChoices):
         """What happens to a message that a POP program deletes."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from allauth.core import context
 from django import forms
-from django.utils.translation import gettext as _g
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from panel.accounts import signing_in
@@ -29,7 +29,9 @@ class ChoosePasswordForm(MailboxPasswordForm):
         """Check that it was typed as meant."""
         values = super().clean() or self.cleaned_data
         if "password" in values and values["password"] != values.get("password_again"):
-            self.add_error("password_again", _g("The two are not the same. Type the new password again."))
+            self.add_error(
+                "password_again", gettext("The two are not the same. Type the new password again.")
+            )
         return values
 
 
@@ -59,7 +61,7 @@ class OwnMailboxPasswordForm(ChoosePasswordForm):
         if self.errors:
             return values
         if values["password"] == values["old_password"]:
-            self.add_error("password", _g("This is the password that you have now. Choose another."))
+            self.add_error("password", gettext("This is the password that you have now. Choose another."))
         elif not signing_in.confirm_password(context.request, self.owner, values["old_password"]):
-            self.add_error("old_password", _g("This is not your password. Capital letters matter."))
+            self.add_error("old_password", gettext("This is not your password. Capital letters matter."))
         return values

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from panel.core.said import in_words
+
 #: Failures that a report keeps in words; the rest is counted.
 FAILURES_KEPT = 1000
 
@@ -77,9 +82,10 @@ def failed(answer: dict[str, Any], hint: str = "") -> str:
     if not left:
         return ""
     named = [failure for failure in answer["failures"] if not failure["mended"]]
-    line = f"{left} problems"
+    line = ngettext("%(count)s problem", "%(count)s problems", left) % {"count": left}
     if named:
-        line += f", the first: {named[0]['subject']}: {named[0]['problem']}"
+        first = f"{named[0]['subject']}: {in_words(named[0]['problem'])}"
+        line = _("%(problems)s, the first: %(first)s") % {"problems": line, "first": first}
     if any(failure["mendable"] for failure in named):
         line += f" {hint}"
     return line.strip()

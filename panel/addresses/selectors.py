@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.db.models import Count, Q, QuerySet
+from django.utils.translation import gettext as _
 
 from mailbackend.addresses import AddressError, normalise_domain, parse_address
 from panel.accounts.models import User
@@ -119,7 +120,7 @@ def get_domain(name: str) -> Domain:
     ascii_name = normalise_domain(name)
     domain = Domain.objects.select_related("customer").filter(name=ascii_name, deleted_at=None).first()
     if domain is None:
-        raise Problem(f"The domain {ascii_name} is not hosted here.", "domain")
+        raise Problem(_("The domain %(name)s is not hosted here.") % {"name": ascii_name}, "domain")
     return domain
 
 
@@ -137,7 +138,7 @@ def get_mailbox(address: str) -> Mailbox:
         .first()
     )
     if mailbox is None:
-        raise Problem(f"There is no mailbox {parsed}.", "address")
+        raise Problem(_("There is no mailbox %(address)s.") % {"address": parsed}, "address")
     return mailbox
 
 

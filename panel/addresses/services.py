@@ -36,6 +36,7 @@ from panel.core import audit, mail
 from panel.core.errors import Conflict, Problem
 from panel.core.jobs import cancel_job, start_job
 from panel.core.models import Job
+from panel.core.said import in_words
 
 logger = logging.getLogger(__name__)
 
@@ -575,7 +576,7 @@ def _checked(check: Any, value: Any, field: str) -> Any:
     try:
         return check(value)
     except AddressError as err:
-        raise Problem(_(str(err)), field) from err
+        raise Problem(in_words(str(err)), field) from err
 
 
 def _domain_taken(name: str) -> Problem:

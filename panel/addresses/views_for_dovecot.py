@@ -9,6 +9,7 @@ from __future__ import annotations
 from django.db import connection, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ProgrammingError
+from django.utils.translation import gettext as _
 from psycopg import sql
 
 from panel.core.errors import Problem
@@ -83,8 +84,11 @@ def create_dovecot_role(name: str, password: str) -> None:
         except ProgrammingError as err:
             owner = connection.settings_dict["USER"]
             raise Problem(
-                f"The database role {owner!r} may not make the role {name!r} that Dovecot reads with. As the "
-                f'database\'s administrator: ALTER ROLE "{owner}" CREATEROLE; then start again.'
+                _(
+                    "The database role %(owner)s may not make the role %(role)s that Dovecot reads with. "
+                    'As the database\'s administrator: ALTER ROLE "%(owner)s" CREATEROLE; then start again.'
+                )
+                % {"owner": owner, "role": name}
             ) from err
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from django.conf import settings
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
 
 from panel.core.errors import Problem
 
@@ -31,11 +32,17 @@ def moment(at: str | None, *, dry_run: bool) -> datetime:
     except ValueError:
         found = None
     if found is None:
-        raise Problem(f"{at[:40]!r} is not a time: write it like 2026-12-31T03:00:00+00:00.", "at")
+        raise Problem(
+            _("%(text)s is not a time: write it like 2026-12-31T03:00:00+00:00.") % {"text": repr(at[:40])},
+            "at",
+        )
     if not dry_run and not (settings.DATA_DIR.root / TEST_CLOCK).exists():
         raise Problem(
-            f"Another time than now needs --dry-run: it could end what people may still restore. "
-            f"Only a DATA_DIR for tests, which holds a file {TEST_CLOCK}, allows it.",
+            _(
+                "Another time than now needs --dry-run: it could end what people may still restore. "
+                "Only a DATA_DIR for tests, which holds a file %(name)s, allows it."
+            )
+            % {"name": TEST_CLOCK},
             "at",
         )
     return found if timezone.is_aware(found) else timezone.make_aware(found)

@@ -1,4 +1,4 @@
-"""What commands share: `--json`, one clear line on standard error, passwords from standard input."""
+"""What commands share: `--json`, one clear line on standard error, the terminal's language, passwords from a pipe."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import errno
 import getpass
 import json
 import logging
+import os
+import re
 import sys
 from argparse import ArgumentParser
 from typing import Any, NoReturn
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext_lazy
 
 from mailbackend.addresses import AddressError
 from mailbackend.config import ConfigError
@@ -19,6 +25,7 @@ from mailbackend.dovecot.doveadm import DoveadmError
 from mailbackend.lmtp import DeliveryFailed
 from panel.core.audit import Actor, acting
 from panel.core.errors import Problem
+from panel.core.said import in_words
 from panel.core.sizes import parse_size
 
 #: What a command can fail with and still owe no trace: each carries a sentence.
@@ -33,14 +40,22 @@ class Command(BaseCommand):
 
     requires_system_checks: list[str] = []
 
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run in the language of the terminal; a JSON document, and what is said beside it, is English everywhere."""
+        wants_json = any(len(argument) > 3 and "--json".startswith(argument) for argument in argv)
+        with translation.override("en" if wants_json else _language_of_terminal()):
+            super().run_from_argv(argv)
+
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         """Return a parser that fails with one line, as the rest of the command does."""
+        self.help = _(self.help) if self.help else ""
         parser = super().create_parser(prog_name, subcommand, **kwargs)
 
         def fail(message: str) -> NoReturn:
             # Django turns a CommandError into a line only later than this.
-            line = " ".join(f"{message} (see: manage.py {subcommand} --help)".split())
-            sys.stderr.write(line + "\n")
+            hint = _("%(problem)s (see: manage.py %(command)s --help)")
+            line = hint % {"problem": message, "command": subcommand}
+            sys.stderr.write(_on_one_line(line) + "\n")
             sys.exit(2)
 
         parser.error = fail  # type: ignore[method-assign]  # argparse prints its usage on several lines
@@ -49,7 +64,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the command's own arguments and `--json`."""
         self.add_own_arguments(parser)
-        parser.add_argument("--json", action="store_true", help="answer with one JSON document")
+        parser.add_argument("--json", action="store_true", help=_("answer with one JSON document"))
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Add the command's own arguments."""
@@ -76,7 +91,9 @@ class Command(BaseCommand):
         except EXPECTED as err:
             raise CommandError(_one_line(err)) from err
         except DatabaseError as err:
-            raise CommandError(f"The database does not answer: {_database_reason(err)}") from err
+            raise CommandError(
+                _("The database does not answer: %(reason)s") % {"reason": _database_reason(err)}
+            ) from err
         finally:
             logging.disable(logging.NOTSET)
         self.stdout.write(json.dumps(answer, ensure_ascii=False) if options["json"] else _as_lines(answer))
@@ -85,23 +102,23 @@ class Command(BaseCommand):
             raise CommandError(failure)
 
 
-def read_password(prompt: str = "Password: ") -> str:
+def read_password() -> str:
     """Return one line from standard input without its newline, not shown while typed.
 
     Raises:
         Problem: if there is none, it is too long, or it is not UTF-8.
     """
     if sys.stdin.isatty():
-        return getpass.getpass(prompt)
+        return getpass.getpass(_("Password: "))
     try:
         line = sys.stdin.buffer.readline(LONGEST_LINE + 2).decode()
     except UnicodeDecodeError as err:
-        raise Problem("The password on standard input is not UTF-8.") from err
+        raise Problem(_("The password on standard input is not UTF-8.")) from err
     password = line.removesuffix("\n").removesuffix("\r")
     if not password:
-        raise Problem("Give the password on standard input, as one line.")
+        raise Problem(_("Give the password on standard input, as one line."))
     if len(password) > LONGEST_LINE:
-        raise Problem(f"The password is longer than {LONGEST_LINE} characters.")
+        raise Problem(_("The password is longer than %(most)s characters.") % {"most": LONGEST_LINE})
     return password
 
 
@@ -116,13 +133,15 @@ def size_argument(text: str) -> int | None:
     try:
         return parse_size(text)
     except ValueError as err:
-        raise Problem(f"{text[:40]!r} is not a size. {err}") from err
+        raise Problem(_("%(text)s is not a size. %(why)s") % {"text": repr(text[:40]), "why": err}) from err
 
 
 def _database_reason(err: DatabaseError) -> str:
     reason = _one_line(err)
     # SQLite: "disk I/O error" when it cannot open its files on a full disk, "database or disk is full" later.
-    return f"{reason}. Look whether its disk has room." if "disk" in reason else reason
+    return (
+        _("%(reason)s. Look whether its disk has room.") % {"reason": reason} if "disk" in reason else reason
+    )
 
 
 def _command_name(command: BaseCommand) -> str:
@@ -132,12 +151,69 @@ def _command_name(command: BaseCommand) -> str:
 def _one_line(err: BaseException) -> str:
     if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
         # A write's error names no file.
-        return f"{err.strerror}: make room on the disk that DATA_DIR lies on, then do it again."
-    return " ".join(str(err).split()) or type(err).__name__
+        return _("%(reason)s: make room on the disk that DATA_DIR lies on, then do it again.") % {
+            "reason": err.strerror
+        }
+    return in_words(_on_one_line(str(err))) or type(err).__name__
+
+
+def _language_of_terminal() -> str:
+    """Return the language that the environment asks for, as gettext(3) reads it: no list counts in the C locale."""
+    names = ("LC_ALL", "LC_MESSAGES", "LANG")
+    locale = next((os.environ[name] for name in names if os.environ.get(name)), "C")
+    if locale.partition(".")[0] in ("C", "POSIX"):
+        return settings.LANGUAGE_CODE
+    wanted = [*os.environ.get("LANGUAGE", "").split(":"), locale]
+    codes = (name.partition(".")[0].partition("_")[0].lower() for name in wanted)
+    return next((code for code in codes if code in dict(settings.LANGUAGES)), settings.LANGUAGE_CODE)
+
+
+#: What people call the names of a JSON document.
+_LABELS = {
+    "address": pgettext_lazy("in a command's answer", "address"),
+    "bytes": pgettext_lazy("in a command's answer", "bytes"),
+    "certificate": pgettext_lazy("in a command's answer", "certificate"),
+    "delivered": pgettext_lazy("in a command's answer", "delivered"),
+    "domain": pgettext_lazy("in a command's answer", "domain"),
+    "email": pgettext_lazy("in a command's answer", "email"),
+    "error": pgettext_lazy("in a command's answer", "error"),
+    "failures": pgettext_lazy("in a command's answer", "failures"),
+    "found": pgettext_lazy("in a command's answer", "found"),
+    "home": pgettext_lazy("in a command's answer", "home"),
+    "mailboxes": pgettext_lazy("in a command's answer", "mailboxes"),
+    "mended": pgettext_lazy("in a command's answer", "mended"),
+    "messages": pgettext_lazy("in a command's answer", "messages"),
+    "name": pgettext_lazy("in a command's answer", "name"),
+    "owner": pgettext_lazy("in a command's answer", "owner"),
+    "panel": pgettext_lazy("in a command's answer", "panel"),
+    "password": pgettext_lazy("in a command's answer", "password"),
+    "pid": pgettext_lazy("in a command's answer", "pid"),
+    "pop_deletes": pgettext_lazy("in a command's answer", "pop_deletes"),
+    "protocols": pgettext_lazy("in a command's answer", "protocols"),
+    "quota_bytes": pgettext_lazy("in a command's answer", "quota_bytes"),
+    "refused": pgettext_lazy("in a command's answer", "refused"),
+    "removed": pgettext_lazy("in a command's answer", "removed"),
+    "sign in as": pgettext_lazy("in a command's answer", "sign in as"),
+    "since": pgettext_lazy("in a command's answer", "since"),
+    "state": pgettext_lazy("in a command's answer", "state"),
+    "thorough": pgettext_lazy("in a command's answer", "thorough"),
+    "until": pgettext_lazy("in a command's answer", "until"),
+    "used_bytes": pgettext_lazy("in a command's answer", "used_bytes"),
+    "version": pgettext_lazy("in a command's answer", "version"),
+}
+
+
+def _on_one_line(text: str) -> str:
+    """Return a text without line breaks and the like; the no-break spaces of French stay."""
+    return re.sub(r"[^\S\u00a0\u202f]+", " ", text).strip()
 
 
 def _as_lines(answer: dict[str, Any]) -> str:
-    return "\n".join(f"{name}: {_plain(value)}" for name, value in answer.items())
+    lines = [
+        _("%(name)s: %(value)s") % {"name": _LABELS.get(name, name), "value": _plain(value)}
+        for name, value in answer.items()
+    ]
+    return "\n".join(lines)
 
 
 def _plain(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.utils.translation import gettext as _g
+from django.utils.translation import gettext
 
 from panel.core.errors import Problem
 from panel.core.sizes import format_size, parse_size
@@ -53,8 +53,8 @@ class ReasonForm(VersionedForm):
 
     def __init__(self, *args: Any, help_text: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["reason"].label = _g("Reason")
-        self.fields["reason"].help_text = help_text or _g(
+        self.fields["reason"].label = gettext("Reason")
+        self.fields["reason"].help_text = help_text or gettext(
             "For you and your colleagues, such as: invoice 1234 unpaid."
         )
 
@@ -72,11 +72,11 @@ class ConfirmForm(VersionedForm):
     def __init__(self, *args: Any, expected: tuple[str, ...], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.expected = expected
-        self.fields["confirm"].label = _g("Type %(name)s to confirm") % {"name": expected[0]}
+        self.fields["confirm"].label = gettext("Type %(name)s to confirm") % {"name": expected[0]}
 
     def clean_confirm(self) -> str:
         """Check that it is the name, in any letter case."""
         typed: str = self.cleaned_data["confirm"].strip().lower()
         if typed not in {name.lower() for name in self.expected}:
-            raise forms.ValidationError(_g("This is not %(name)s.") % {"name": self.expected[0]})
+            raise forms.ValidationError(gettext("This is not %(name)s.") % {"name": self.expected[0]})
         return typed

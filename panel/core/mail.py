@@ -18,6 +18,7 @@ from mailbackend.supervisor.states import State
 from panel.core.errors import Problem
 from panel.core.keys import read_or_make
 from panel.core.models import Installation
+from panel.core.said import in_words
 
 #: Seconds that a page may wait for the mail service.
 PAGE_TIMEOUT = 3.0
@@ -70,11 +71,11 @@ def check_mail_root() -> None:
     """
     installation = Installation.objects.first()
     if installation is None:
-        raise Problem("Restante is not set up yet: run 'make run' once.")
+        raise Problem(in_words("Restante is not set up yet: run 'make run' once."))
     try:
         maildir.check_mail_root(settings.DATA_DIR.mail, installation.mail_root_id)
     except maildir.MailRootMissing as err:
-        raise Problem(str(err)) from err
+        raise Problem(in_words(str(err))) from err
 
 
 def mail_config() -> MailConfig:

@@ -13,10 +13,25 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.middleware.gzip import GZipMiddleware
 from django.template.loader import render_to_string
+from django.utils import translation
 
 logger = logging.getLogger(__name__)
 
 type_of_view = Callable[[HttpRequest], HttpResponse]
+
+
+def speak_their_browsers_language(get_response: type_of_view) -> type_of_view:
+    """Answer in the language that the browser asks for, from the first refusal on.
+
+    Django's LocaleMiddleware stands behind those who refuse: their pages would be in the language of whoever was
+    answered before.
+    """
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        translation.activate(translation.get_language_from_request(request))
+        return get_response(request)
+
+    return middleware
 
 
 class database_unavailable:

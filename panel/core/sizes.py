@@ -6,7 +6,7 @@ import re
 
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import pgettext
+from django.utils.translation import ngettext
 
 #: The largest size that is taken: 1 PB. Dovecot counts in signed 64 bits; nobody means more.
 LARGEST = 1024**5
@@ -36,7 +36,7 @@ def format_size(size: int) -> str:
     """Return bytes in the unit that fits: `0 bytes`, `512 KB`, `2.1 GB`."""
     units = [_("KB"), _("MB"), _("GB"), _("TB")]
     if size < 1024:
-        return pgettext("size", "%(number)s bytes") % {"number": size} if size != 1 else _("1 byte")
+        return ngettext("%(number)s byte", "%(number)s bytes", size) % {"number": size}
     value = float(size)
     unit = units[0]
     for unit in units:  # noqa: B007 - the last one tried is the one that fits

@@ -13,10 +13,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.http import require_safe
 
 from panel.core import jobs
 from panel.core.models import Job
+from panel.core.said import in_words
 
 PAGE_SIZE = 50
 
@@ -83,13 +85,14 @@ def _describe(job: Job) -> None:
 
 def _summary(job: Job) -> str:
     if job.error:
-        return job.error
+        return in_words(job.error)
     failures = job.report.get("failures")
     if failures is None:
         return ""
-    return _("%(count)s mailboxes, %(problems)s problems") % {
-        "count": job.report.get("mailboxes", 0),
-        "problems": job.report.get("found", len(failures)),
+    count, found = job.report.get("mailboxes", 0), job.report.get("found", len(failures))
+    return _("%(mailboxes)s, %(problems)s") % {
+        "mailboxes": ngettext("%(count)s mailbox", "%(count)s mailboxes", count) % {"count": count},
+        "problems": ngettext("%(count)s problem", "%(count)s problems", found) % {"count": found},
     }
 
 

@@ -23,6 +23,7 @@ from panel.addresses.models import Domain, Mailbox
 from panel.core import jobs
 from panel.core.attention import Item, gravest_first
 from panel.core.models import Job
+from panel.core.said import in_words
 from panel.core.sizes import format_size
 from panel.core.tasks import WORKER_SEEN
 from panel.service.selectors import Served, Service, served_certificate
@@ -93,9 +94,12 @@ def _mail_service(service: Service) -> Iterator[Item]:
         then = _("Its mailboxes are safe on disk. It is started again by itself within seconds.")
     elif status.state not in ("RUNNING", "STARTING"):
         _badge, label, meaning = state_words(status.state)
-        text = _("Mail service: %(state)s. %(reason)s") % {"state": label, "reason": status.error or meaning}
+        text = _("Mail service: %(state)s. %(reason)s") % {
+            "state": label,
+            "reason": in_words(status.error or "") or meaning,
+        }
     elif status.error:
-        level, text = "warning", status.error
+        level, text = "warning", in_words(status.error)
         then = _("Mail goes on for now, with the configuration from before.")
     if text:
         yield Item(level, text, then, reverse("show_service"), _("See the mail service"))
@@ -175,7 +179,8 @@ def _failed_jobs() -> Iterator[Item]:
     for job in jobs.unresolved()[:JOBS_NAMED]:
         yield Item(
             level="error",
-            text=_("%(job)s failed: %(error)s") % {"job": jobs.kind_label(job.kind), "error": job.error},
+            text=_("%(job)s failed: %(error)s")
+            % {"job": jobs.kind_label(job.kind), "error": in_words(job.error)},
             otherwise=_(
                 "It was given up. What is done each night is tried again then; what was asked for once is not."
             ),

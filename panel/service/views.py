@@ -20,6 +20,7 @@ from mailbackend.config import ConfigError
 from mailbackend.supervisor.control import ControlRefused, SupervisorDown
 from mailbackend.supervisor.watch import Seen
 from panel.accounts.access import admin_of, open_to_owners
+from panel.core.said import in_words
 from panel.service import health, services
 from panel.service import selectors as selectors_of_service
 from panel.service.words import happened, is_bad, state_words, went_wrong
@@ -98,7 +99,7 @@ def control_service(request: HttpRequest, verb: str) -> HttpResponse:
         try:
             services.control(verb, wait=False)
         except (SupervisorDown, ControlRefused, ConfigError, OSError) as err:
-            messages.error(request, str(err))
+            messages.error(request, in_words(str(err)))
         else:
             messages.success(request, _ASKED[verb])
         return redirect("show_service")

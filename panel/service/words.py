@@ -7,18 +7,19 @@ from collections.abc import Callable
 
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, pgettext
+from django.utils.translation import gettext_lazy, pgettext, pgettext_lazy
 
 from mailbackend.dovecot.logs import Trouble
 from mailbackend.supervisor import history
 from mailbackend.supervisor.history import Entry
+from panel.core.said import in_words
 from panel.core.sizes import format_size
 
 #: How each state of the mail service is called, the badge that shows it, and what it means for people.
 STATES: dict[str, tuple[str, str | Promise, str | Promise]] = {
     "RUNNING": (
         "active",
-        gettext_lazy("Running"),
+        pgettext_lazy("mail service", "Running"),
         gettext_lazy("Mail arrives, and mail programs can sign in."),
     ),
     "STARTING": (
@@ -108,11 +109,11 @@ def _how_ended(code: str) -> str:
 
 
 def _failed(reason: str) -> str:
-    return _("A start failed: %(reason)s") % {"reason": reason}
+    return _("A start failed: %(reason)s") % {"reason": in_words(reason)}
 
 
 def _refused(reason: str) -> str:
-    return _("A new configuration was not taken: %(reason)s") % {"reason": reason}
+    return _("A new configuration was not taken: %(reason)s") % {"reason": in_words(reason)}
 
 
 def _supervisor_killed(pids: str) -> str:
@@ -124,7 +125,9 @@ def _supervisor_killed(pids: str) -> str:
 
 
 def _mail_root_gone(reason: str) -> str:
-    return _("Dovecot was stopped, because the mail folders are not there: %(reason)s") % {"reason": reason}
+    return _("Dovecot was stopped, because the mail folders are not there: %(reason)s") % {
+        "reason": in_words(reason)
+    }
 
 
 def _log_given_up(detail: str) -> str:

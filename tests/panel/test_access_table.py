@@ -111,6 +111,7 @@ PUBLIC = {
     "accept_invitation",
     "choose_mailbox_password",
     "account_login",
+    "choose_language",
     "account_reset_password",
     "account_reset_password_done",
     "open_reset_link",

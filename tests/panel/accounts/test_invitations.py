@@ -12,7 +12,7 @@ from django.conf import settings
 from django.core import mail
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from panel.accounts import members
 from panel.accounts.members import LinkRefused
@@ -257,3 +257,27 @@ def test_one_person_invited_twice_at_once_gets_one_invitation() -> None:
 
     assert at_once(invite, invite).count("done") == 1
     assert Invitation.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("inviter", "invited_person", "subject"),
+    [
+        ("fr", "", "Invitation à rejoindre "),
+        ("en", "fr", "Invitation à rejoindre "),
+        ("fr", "en", "Invitation to "),
+        ("en", "", "Invitation to "),
+    ],
+)
+def test_the_mail_speaks_as_the_invited_chose_else_as_the_inviter(
+    cast: Cast, inviter: str, invited_person: str, subject: str
+) -> None:
+    email = EMAIL
+    if invited_person:
+        User.objects.filter(pk=cast.stranger.pk).update(language=invited_person)
+        email = str(cast.stranger.email)
+    with translation.override(inviter):
+        members.invite(customer=cast.customer, email=email, role="reader", invited_by=cast.owner)
+    with translation.override("en"):  # the worker's
+        sent_link()
+    assert mail.outbox[-1].subject == f"{subject}{cast.customer}"
+    assert ("à" in str(mail.outbox[-1].body)) == subject.startswith("Invitation à")

@@ -128,7 +128,9 @@ def test_second_factor_stays(cast: Cast, signed_in: SignedIn) -> None:
 def test_mail_speaks_their_language(cast: Cast) -> None:
     User.objects.filter(pk=cast.owner.pk).update(language="fr")
     ask("owner@martin.test", **{"accept-language": "en"})
-    assert link()  # the words are French where they are translated; the link is the same
+    assert link()
+    assert mail.outbox[0].subject == "Nouveau mot de passe pour Restante"
+    assert str(mail.outbox[0].body).startswith("Bonjour,")
 
 
 def test_asking_is_limited_alike(cast: Cast) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from panel.accounts import services
 from panel.core import commands
 
@@ -12,7 +14,7 @@ from panel.core import commands
 class Command(commands.Command):
     """Create an administrator."""
 
-    help = "Create an administrator; the password is read from standard input."
+    help = gettext_noop("Create an administrator; the password is read from standard input.")
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the e-mail."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from panel.accounts import customers
 from panel.accounts.models import User
 from panel.core import commands
@@ -13,7 +16,7 @@ from panel.core import commands
 class Command(commands.Command):
     """Create a customer."""
 
-    help = (
+    help = gettext_noop(
         "Create a customer; its owner's password is read from standard input (not for a person who exists)."
     )
 
@@ -23,7 +26,7 @@ class Command(commands.Command):
         parser.add_argument("--owner", required=True, metavar="EMAIL")
         parser.add_argument("--max-domains", type=int, metavar="N")
         parser.add_argument("--max-mailboxes", type=int, metavar="N")
-        parser.add_argument("--max-storage", metavar="SIZE", help="such as 10G")
+        parser.add_argument("--max-storage", metavar="SIZE", help=_("such as 10G"))
 
     def answer(self, **options: Any) -> dict[str, Any]:
         """Create the customer."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from panel.accounts import own_account, selectors
 from panel.core import commands
 
@@ -12,7 +14,7 @@ from panel.core import commands
 class Command(commands.Command):
     """Remove a person's second factor."""
 
-    help = (
+    help = gettext_noop(
         "Remove a person's authenticator app, passkeys and recovery codes: their password alone lets them in."
     )
 

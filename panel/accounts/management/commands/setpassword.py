@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from panel.accounts import selectors, services
 from panel.core import commands
 
@@ -12,7 +14,9 @@ from panel.core import commands
 class Command(commands.Command):
     """Set a person's password."""
 
-    help = "Set the password with which a person signs in to the panel; it is read from standard input."
+    help = gettext_noop(
+        "Set the password with which a person signs in to the panel; it is read from standard input."
+    )
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the e-mail."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from panel.addresses import report
 from panel.core import commands, jobs
 
@@ -12,13 +15,17 @@ from panel.core import commands, jobs
 class Command(commands.Command):
     """Check the mail folders."""
 
-    help = "Check that mailboxes, their folders and their logins agree; --repair mends what can be mended."
+    help = gettext_noop(
+        "Check that mailboxes, their folders and their logins agree; --repair mends what can be mended."
+    )
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the switches."""
         parser.add_argument("--repair", action="store_true")
         parser.add_argument(
-            "--thorough", action="store_true", help="go through all folders, not only through tonight's share"
+            "--thorough",
+            action="store_true",
+            help=_("go through all folders, not only through tonight's share"),
         )
 
     def answer(self, **options: Any) -> dict[str, Any]:
@@ -28,4 +35,4 @@ class Command(commands.Command):
 
     def failed(self, answer: dict[str, Any]) -> str:
         """Say what is left."""
-        return report.failed(answer, "Run it with --repair.")
+        return report.failed(answer, _("Run it with --repair."))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from panel.accounts.selectors import get_customer
 from panel.addresses import services
 from panel.core import commands
@@ -13,7 +15,7 @@ from panel.core import commands
 class Command(commands.Command):
     """Create a domain."""
 
-    help = "Create a domain for a customer."
+    help = gettext_noop("Create a domain for a customer.")
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the domain and its customer."""

@@ -6,6 +6,8 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from mailbackend.addresses import parse_address
 from panel.addresses import selectors, services
@@ -16,13 +18,13 @@ from panel.core import commands
 class Command(commands.Command):
     """Create a mailbox."""
 
-    help = "Create a mailbox; its password is read from standard input."
+    help = gettext_noop("Create a mailbox; its password is read from standard input.")
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the address and its limits."""
         parser.add_argument("address")
-        parser.add_argument("--quota", metavar="SIZE", help="such as 2G, or none (default: the domain's)")
-        parser.add_argument("--name", default="", help="of its owner")
+        parser.add_argument("--quota", metavar="SIZE", help=_("such as 2G, or none (default: the domain's)"))
+        parser.add_argument("--name", default="", help=_("of its owner"))
 
     def answer(self, **options: Any) -> dict[str, Any]:
         """Create the mailbox."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from panel.addresses import selectors, services
 from panel.core import commands
 
@@ -12,7 +14,7 @@ from panel.core import commands
 class Command(commands.Command):
     """Delete a mailbox."""
 
-    help = "Delete a mailbox; it can be restored in the panel until the time that is answered."
+    help = gettext_noop("Delete a mailbox; it can be restored in the panel until the time that is answered.")
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the address."""

@@ -6,9 +6,14 @@ import sys
 from argparse import ArgumentParser
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from mailbackend.addresses import AddressError, parse_address
 from panel.core import commands, mail
 from panel.core.errors import Problem
+from panel.core.said import in_words
+from panel.core.sizes import format_size
 
 #: The largest message taken; it is held in memory. Bytes.
 LARGEST_MESSAGE = 256 * 1024**2
@@ -17,7 +22,7 @@ LARGEST_MESSAGE = 256 * 1024**2
 class Command(commands.Command):
     """Deliver a message."""
 
-    help = "Deliver the message on standard input; exit 1 if any address is refused."
+    help = gettext_noop("Deliver the message on standard input; exit 1 if any address is refused.")
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the addresses."""
@@ -27,16 +32,16 @@ class Command(commands.Command):
         """Deliver the message."""
         message = sys.stdin.buffer.read(LARGEST_MESSAGE + 1)
         if not message.strip():
-            raise Problem("Give the message on standard input.")
+            raise Problem(_("Give the message on standard input."))
         if len(message) > LARGEST_MESSAGE:
-            raise Problem(f"The message is larger than {LARGEST_MESSAGE // 1024**2} MB.")
+            raise Problem(_("The message is larger than %(size)s.") % {"size": format_size(LARGEST_MESSAGE)})
         recipients: list[str] = []
         refused: dict[str, str] = {}
         for text in dict.fromkeys(options["addresses"]):
             try:
                 recipients.append(_recipient(text))
             except AddressError as err:
-                refused[text] = str(err)
+                refused[text] = in_words(str(err))
         outcome = mail.deliver(message, recipients)
         return {"delivered": outcome.delivered, "refused": refused | outcome.refused}
 

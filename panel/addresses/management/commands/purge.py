@@ -5,6 +5,9 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from panel.addresses import report
 from panel.core import clock, commands, jobs
 
@@ -12,12 +15,14 @@ from panel.core import clock, commands, jobs
 class Command(commands.Command):
     """Purge deleted mailboxes and domains."""
 
-    help = "Remove for good the mailboxes and domains that were deleted longer ago than they can be restored."
+    help = gettext_noop(
+        "Remove for good the mailboxes and domains that were deleted longer ago than they can be restored."
+    )
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the switches."""
-        parser.add_argument("--dry-run", action="store_true", help="only say what would be removed")
-        parser.add_argument("--at", metavar="TIME", help="act as if it were then (with --dry-run)")
+        parser.add_argument("--dry-run", action="store_true", help=_("only say what would be removed"))
+        parser.add_argument("--at", metavar="TIME", help=_("act as if it were then (with --dry-run)"))
 
     def answer(self, **options: Any) -> dict[str, Any]:
         """Purge, in the foreground, as a job like any other."""
@@ -27,4 +32,4 @@ class Command(commands.Command):
 
     def failed(self, answer: dict[str, Any]) -> str:
         """Say what is left."""
-        return report.failed(answer, "Run it again.")
+        return report.failed(answer, _("Run it again."))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from panel.accounts.customers import resume_customer
 from panel.accounts.selectors import get_customer
 from panel.core import commands
@@ -13,7 +15,7 @@ from panel.core import commands
 class Command(commands.Command):
     """Resume a customer."""
 
-    help = "Let a suspended customer in again."
+    help = gettext_noop("Let a suspended customer in again.")
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the customer's name."""

@@ -6,6 +6,8 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from panel.addresses import selectors, services
 from panel.addresses.showing import mailbox_as_json
@@ -16,20 +18,20 @@ from panel.core.errors import Problem
 class Command(commands.Command):
     """Change a mailbox."""
 
-    help = "Change a mailbox: all that is asked for, or nothing."
+    help = gettext_noop("Change a mailbox: all that is asked for, or nothing.")
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the address and what to change."""
         parser.add_argument("address")
-        parser.add_argument("--quota", metavar="SIZE", help="such as 2G, or none")
-        parser.add_argument("--protocols", help="those that are on: imap,pop3 or one of them")
+        parser.add_argument("--quota", metavar="SIZE", help=_("such as 2G, or none"))
+        parser.add_argument("--protocols", help=_("those that are on: imap,pop3 or one of them"))
         state = parser.add_mutually_exclusive_group()
-        state.add_argument("--suspend", action="store_true", help="nobody can sign in; mail still arrives")
+        state.add_argument("--suspend", action="store_true", help=_("nobody can sign in; mail still arrives"))
         state.add_argument("--resume", action="store_true")
         parser.add_argument(
             "--pop-deletes",
             metavar="POLICY",
-            help="what becomes of messages that POP programs delete: keep:DAYS, keep, delete, or inherit",
+            help=_("what becomes of messages that POP programs delete: keep:DAYS, keep, delete, or inherit"),
         )
 
     def answer(self, **options: Any) -> dict[str, Any]:
@@ -55,5 +57,5 @@ class Command(commands.Command):
 def _protocols(text: str) -> dict[str, bool]:
     names = {name.strip().lower() for name in text.split(",")} - {""}
     if names - {"imap", "pop3"}:
-        raise Problem("Protocols are imap and pop3, separated by a comma.")
+        raise Problem(_("Protocols are imap and pop3, separated by a comma."))
     return {"imap": "imap" in names, "pop3": "pop3" in names}

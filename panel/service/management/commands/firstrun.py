@@ -9,6 +9,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from mailbackend import maildir
 from mailbackend.passwords import generate_password
@@ -23,13 +25,13 @@ from panel.service.certificates import ensure_certificate
 from panel.service.services import issued_files
 
 #: What the first administrator's own domains belong to; a host names its customers after this one.
-FIRST_CUSTOMER = "My organisation"
+FIRST_CUSTOMER = gettext_noop("My organisation")
 
 
 class Command(commands.Command):
     """Prepare DATA_DIR."""
 
-    help = "Prepare the database, the certificate, the first administrator; called by make run."
+    help = gettext_noop("Prepare the database, the certificate, the first administrator; called by make run.")
 
     def answer(self, **options: Any) -> dict[str, Any]:  # noqa: ARG002 - the frame's signature
         """Prepare everything, and say what is new."""
@@ -45,7 +47,10 @@ class Command(commands.Command):
         mail.write_mail_config()
         said = {"panel": environment.panel_url}
         if issued:
-            said["certificate"] = f"issued for {environment.mail_host} by {files.authority}"
+            said["certificate"] = _("issued for %(host)s by %(authority)s") % {
+                "host": environment.mail_host,
+                "authority": files.authority,
+            }
         if environment.brand.adjusted:
             said["BRAND_ACCENT"] = environment.brand.adjusted
         return said | _first_admin()
@@ -60,7 +65,8 @@ def _prepare_database() -> None:
             create_views()
     except DatabaseError as err:
         raise Problem(
-            f"The database cannot be used: {err}. Look at DATABASE_URL, and whether its disk has room."
+            _("The database cannot be used: %(reason)s. Look at DATABASE_URL, and whether its disk has room.")
+            % {"reason": err}
         ) from err
 
 
@@ -73,15 +79,21 @@ def _prepare_mail_root() -> None:
     marker = maildir.read_marker(root)
     if any(True for _home in maildir.homes_on_disk(root)):
         raise Problem(
-            f"{root} holds mailboxes, but the database is new: name the database that they belong to in "
-            "DATABASE_URL, or choose another DATA_DIR."
+            _(
+                "%(place)s holds mailboxes, but the database is new: name the database that they belong to in "
+                "DATABASE_URL, or choose another DATA_DIR."
+            )
+            % {"place": root}
         )
     if marker is None:
         marker = secrets.token_hex(16)
         try:
             maildir.create_mail_root(root, marker)
         except OSError as err:
-            raise Problem(f"The mail root {root} cannot be written: {err.strerror}.") from err
+            raise Problem(
+                _("The mail root %(place)s cannot be written: %(reason)s.")
+                % {"place": root, "reason": err.strerror}
+            ) from err
     Installation.objects.create(id=1, mail_root_id=marker)
 
 
@@ -94,9 +106,10 @@ def _first_admin() -> dict[str, str]:
     with transaction.atomic():
         admin = accounts.create_admin(email=f"admin@{host}", password=password, must_change_password=True)
         if not Customer.objects.exists():
-            customer = Customer.objects.create(name=FIRST_CUSTOMER)
+            customer = Customer.objects.create(name=_(FIRST_CUSTOMER))
             Membership.objects.create(customer=customer, user=admin, role=Membership.Role.OWNER)
     return {
         "sign in as": str(admin),
-        "password": f"{password}   (shown only now: you choose your own at once)",
+        "password": _("%(password)s   (shown only now: you choose your own at once)")
+        % {"password": password},
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
+from django.utils.translation import gettext_noop
+
 from mailbackend.supervisor.control import ControlRefused, SupervisorDown
 from panel.core import commands
 from panel.core.errors import Problem
@@ -14,7 +16,9 @@ from panel.service import services
 class Command(commands.Command):
     """Control the mail service."""
 
-    help = "Ask the mail service how it is, or have it start, stop, restart, or read its configuration again."
+    help = gettext_noop(
+        "Ask the mail service how it is, or have it start, stop, restart, or read its configuration again."
+    )
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the verb."""
