@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -18,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
+from panel.core.attention import Item, gravest_first
 from panel.core.views import admins_only
 
 SCHEMES = ("light", "dark")
@@ -110,8 +112,22 @@ def show_design(request: HttpRequest) -> HttpResponse:
         "sample_page": _sample_page(),
         "times": {"just": now, "hours": now - timedelta(hours=3), "days": now - timedelta(days=40)},
         "sort": "address",
+        "attention": gravest_first(Item(level, sample, *rest) for level, sample, rest in _attention()),
+        "steps": [
+            {"done": True, "text": _("Domain"), "url": "", "why": ""},
+            {"done": False, "text": _("Mailbox"), "url": "#light", "why": _("What can be done")},
+        ],
     }
     return render(request, "core/show_design.html", context)
+
+
+def _attention() -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    yield "info", _("What comes and goes by itself."), ()
+    yield (
+        "error",
+        _("What is true, and what can be done."),
+        (_("What matters"), "#light", _("What can be done")),
+    )
 
 
 def _scheme(name: str) -> Scheme:
