@@ -15,7 +15,6 @@ from django.utils.functional import Promise
 from django.utils.timezone import localtime
 from django.utils.translation import gettext_lazy as _
 
-from mailbackend.addresses import domain_for_people
 from panel.accounts.models import Customer, Membership, User
 from panel.accounts.selectors import customers_read_by
 from panel.addresses import selectors
@@ -126,7 +125,7 @@ def _mailbox_hits(_person: User, rows: Sequence[Mailbox]) -> list[Hit]:
     return [
         Hit(
             url=reverse("show_mailbox", args=[row.pk]),
-            label=f"{row.local_part}@{domain_for_people(row.domain.name)}",
+            label=row.display_address,
             under=row.display_name,
             **_state(row),
         )

@@ -14,7 +14,7 @@ _CLASS = re.compile(r"{%\s*block \w*class\s*%}.*?{%\s*endblock\b.*?%}", re.DOTAL
 _TAG = re.compile(r"{%.*?%}|{{.*?}}", re.DOTALL)
 _LETTERS = re.compile(r"[^\W\d_]{2,}")
 #: A literal that a tag hands to another template as words: `with label="Address"`.
-_WORDS_IN_TAG = re.compile(r"""\b(?:label|text|title|action|here)2?=["'][^"']*[^\W\d_]{2}[^"']*["']""")
+_WORDS_IN_TAG = re.compile(r"""\b(?:label|text|title|action|here)2?=["'][^"'@]*[^\W\d_]{2}[^"'@]*["']""")
 #: What stands before a colon or a percent sign is another thing in each language.
 _PUNCTUATED = re.compile(r"}}\s*[:;!?%](?![\w=&#/])")
 #: Attributes that are read to people or shown to them.
@@ -26,8 +26,10 @@ _SHOWN_DATA = frozenset(
 )
 #: Elements whose text nobody reads.
 _SILENT = frozenset({"script", "style"})
-#: Names of the same in every language.
-_NAMES = re.compile(r"\b(?:Restante|IMAP|POP|SMTP|CSV|DNS|TXT|MX|SPF|DKIM|DMARC|SHA-256)\b")
+#: Names of the same in every language, those of settings too.
+_NAMES = re.compile(
+    r"\b(?:Restante|IMAP|POP|SMTP|CSV|DNS|TXT|MX|SPF|DKIM|DMARC|SHA-256|[A-Z]+(?:_[A-Z]+)+)\b"
+)
 
 #: Exceptions whose message is shown to people.
 _FOR_PEOPLE = frozenset({"Problem", "Conflict", "ValidationError", "CommandError"})
