@@ -28,7 +28,7 @@ _SHOWN_DATA = frozenset(
 _SILENT = frozenset({"script", "style"})
 #: Names of the same in every language, those of settings too.
 _NAMES = re.compile(
-    r"\b(?:Restante|IMAP|POP|SMTP|CSV|DNS|TXT|MX|SPF|DKIM|DMARC|SHA-256|[A-Z]+(?:_[A-Z]+)+)\b"
+    r"\b(?:Restante|IMAP|POP|SMTP|CSV|DNS|TXT|MX|SPF|DKIM|DMARC|SHA-256|[A-Z]+(?:_[A-Z]+)+|(?:[a-z]+@)?(?:mail\.)?example\.(?:com|org))\b"
 )
 
 #: Exceptions whose message is shown to people.
