@@ -9,7 +9,7 @@ BIN := .venv/bin
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test test-all test-dovecot24 check messages bench clean test-setup test-sqlite test-postgres
+.PHONY: help run test test-all test-dovecot24 check messages screenshots bench clean test-setup test-sqlite test-postgres
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -20,8 +20,8 @@ run: ## prepare the machine and start Restante in the foreground; Ctrl-C stops i
 test: test-setup check test-sqlite test-postgres ## prepare the machine, then check and test everything
 
 test-all: test ## also live tests as root and as an ordinary user, on Debian 13, and all tests on PostgreSQL
-	$(BIN)/python -m pytest -n 3 --privileges root tests/live tests/browser
-	$(BIN)/python -m pytest -n 3 --privileges ordinary tests/live tests/browser
+	$(BIN)/python -m pytest -n 3 -m "" --privileges root tests/live tests/browser
+	$(BIN)/python -m pytest -n 3 -m "" --privileges ordinary tests/live tests/browser
 	$(BIN)/python -m pytest -n 3 --database postgres
 	@$(START) tests.debian13
 
@@ -33,6 +33,9 @@ check: ## format, lint, types and imports, without tests
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+screenshots: ## pictures of every page, phone and desktop, light and dark, in both languages, into docs/screenshots/pages
+	$(BIN)/python -m tests.screenshots
 
 messages: ## extract what the panel says into locale/, and list what is not translated yet
 	$(BIN)/python -m tests.translations

@@ -1,0 +1,102 @@
+"""Every page that somebody can reach, found as they do: by its links, from where they come in."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page
+
+from tests.stand import Stand
+
+PASSWORD = "an-admins-passw0rd"
+#: More pages than anybody has: a crawl that goes on beyond them has lost its way.
+MOST = 150
+#: What is no page: files, and what ends the visit.
+_NO_PAGE = re.compile(r"\.csv$|/download/|/sign-out/|^/static/|^mailto:")
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """Somebody who looks at pages.
+
+    Attributes:
+        name: of their role.
+        sign_in_name, password: empty for somebody who does not sign in.
+        also: places that no link of theirs leads to, or that look otherwise in another state.
+    """
+
+    name: str
+    sign_in_name: str = ""
+    password: str = ""
+    also: tuple[str, ...] = ()
+
+
+def furnish(stand: Stand) -> list[Visitor]:
+    """Create a customer with domains and mailboxes in every state, and return who looks at them."""
+    stand.must("createadmin", "admin@host.test", stdin=f"{PASSWORD}\n")
+    stand.must("createcustomer", "Martin & fils", "--owner", "owner@martin.test", stdin=f"{PASSWORD}\n")
+    for domain in ("martin.test", "très-long-nom-de-domaine-pour-une-petite-entreprise.test"):
+        stand.must("createdomain", domain, "--customer", "Martin & fils")
+    long_name = "jean-christophe.de-la-fontaine-du-marais.et-de-la-colline.bleue"
+    for name in ("anna", "bob", "claire", "david", long_name):
+        stand.must("createmailbox", f"{name}@martin.test", "--quota", "2G", stdin=f"{PASSWORD}\n")
+    stand.must("setmailbox", "bob@martin.test", "--suspend")
+    stand.must("deletemailbox", "claire@martin.test")
+    return [
+        Visitor(
+            "anonymous", also=("/sign-in/", "/password/forgotten/", "/nowhere/", "/invitations/?token=x")
+        ),
+        Visitor(
+            "admin",
+            "admin@host.test",
+            PASSWORD,
+            (
+                "/mailboxes/2/",
+                "/mailboxes/3/",
+                "/mailboxes/5/",
+                "/mailboxes/?q=zzzz",
+                "/search/?q=a",
+                "/nowhere/",
+            ),
+        ),
+        Visitor("owner", "owner@martin.test", PASSWORD, ("/mailboxes/2/", "/mailboxes/?q=zzzz", "/jobs/")),
+        Visitor("mailbox", "anna@martin.test", PASSWORD, ("/domains/",)),
+    ]
+
+
+def places(page: Page, visitor: Visitor) -> Iterator[str]:
+    """Open every page that a visitor can reach, one of each kind, and yield its address while it is open."""
+    if visitor.sign_in_name:
+        page.goto("/sign-in/")
+        page.locator("input[name=username]").fill(visitor.sign_in_name)
+        page.locator("input[name=password]").fill(visitor.password)
+        page.locator("main button[type=submit]").first.click()
+        page.wait_for_load_state()
+    waiting = deque(["/", *visitor.also])
+    seen: set[str] = set()
+    while waiting:
+        place = waiting.popleft()
+        kind = place if place in visitor.also else _kind(place)
+        if kind in seen or _NO_PAGE.search(urlsplit(place).path):
+            continue
+        seen.add(kind)
+        assert len(seen) < MOST, f"too many pages: {sorted(seen)}"
+        answer = page.goto(place)
+        page.wait_for_load_state()
+        if answer is None or not answer.headers.get("content-type", "").startswith("text/html"):
+            continue
+        yield place
+        hrefs = page.eval_on_selector_all("a[href]", "links => links.map(link => link.getAttribute('href'))")
+        waiting.extend(
+            urlsplit(href)._replace(fragment="").geturl() for href in hrefs if href.startswith("/")
+        )
+
+
+def _kind(place: str) -> str:
+    """Return what a page's address has in common with those of its kind."""
+    parts = urlsplit(place)
+    return re.sub(r"/[^/]+\.[^/]+/", "/NAME/", re.sub(r"/\d+(?=/)", "/N", parts.path))
