@@ -71,7 +71,7 @@ def assert_whole(stand: Stand, domain: str, done: list[str]) -> None:
         assert box.subjects() == ["Welcome to your mailbox"]
 
 
-@pytest.mark.parametrize("count", [FEW] * ROUNDS + [MANY])
+@pytest.mark.parametrize("count", [*[FEW] * ROUNDS, pytest.param(MANY, marks=pytest.mark.long)])
 def test_process_that_creates_mailboxes_is_killed(stand: Stand, count: int) -> None:
     domain = stand.new_domain()
     done = create_and_kill(stand, domain, count)

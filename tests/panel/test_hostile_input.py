@@ -17,7 +17,7 @@ ODD = {
     "NUL": "a%00b",
     "not UTF-8": "%ff%fe",
     "newlines": "a%0d%0aSet-Cookie:+x=1%0d%0a%0d%0a",
-    "long": "x" * 20_000,
+    "long": "x" * 6_000,
     "superscript": quote_plus("²"),
     "enormous": "9" * 30,
     "as large as a column": str(2**63 - 1),
@@ -58,16 +58,15 @@ def ask(client: Client, method: str, url: str, text: str) -> int:
 
 
 @pytest.mark.parametrize("who", ["admin", "anonymous"])
-def test_odd_text_is_never_a_mistake_of_ours(stage: Stage, who: str) -> None:
+@pytest.mark.parametrize("what", ODD)
+def test_odd_text_is_never_a_mistake_of_ours(stage: Stage, who: str, what: str) -> None:
     client = as_asked(who, stage)
     failed = []
     for pattern, name, _entry in addresses():
         # healthz is 503 beside these tests, and asks nothing; signing out ends what comes after.
         if name in ("healthz", "account_logout"):
             continue
-        for what, text in ODD.items():
-            for method in ("GET", "POST"):
-                status = ask(client, method, url_of(pattern, name, stage), text)
-                if status >= 500:
-                    failed.append((method, pattern, what))
+        for method in ("GET", "POST"):
+            if ask(client, method, url_of(pattern, name, stage), ODD[what]) >= 500:
+                failed.append((method, pattern))
     assert not failed
