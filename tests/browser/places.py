@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -39,6 +39,7 @@ def furnish(stand: Stand) -> list[Visitor]:
     """Create a customer with domains and mailboxes in every state, and return who looks at them."""
     stand.must("createadmin", "admin@host.test", stdin=f"{PASSWORD}\n")
     stand.must("createcustomer", "Martin & fils", "--owner", "owner@martin.test", stdin=f"{PASSWORD}\n")
+    stand.must("createcustomer", "Newcomers", "--owner", "new@new.test", stdin=f"{PASSWORD}\n")
     for domain in ("martin.test", "très-long-nom-de-domaine-pour-une-petite-entreprise.test"):
         stand.must("createdomain", domain, "--customer", "Martin & fils")
     long_name = "jean-christophe.de-la-fontaine-du-marais.et-de-la-colline.bleue"
@@ -64,18 +65,14 @@ def furnish(stand: Stand) -> list[Visitor]:
             ),
         ),
         Visitor("owner", "owner@martin.test", PASSWORD, ("/mailboxes/2/", "/mailboxes/?q=zzzz", "/jobs/")),
+        Visitor("newcomer", "new@new.test", PASSWORD),
         Visitor("mailbox", "anna@martin.test", PASSWORD, ("/domains/",)),
     ]
 
 
 def places(page: Page, visitor: Visitor) -> Iterator[str]:
     """Open every page that a visitor can reach, one of each kind, and yield its address while it is open."""
-    if visitor.sign_in_name:
-        page.goto("/sign-in/")
-        page.locator("input[name=username]").fill(visitor.sign_in_name)
-        page.locator("input[name=password]").fill(visitor.password)
-        page.locator("main button[type=submit]").first.click()
-        page.wait_for_load_state()
+    come_in(page, visitor)
     waiting = deque(["/", *visitor.also])
     seen: set[str] = set()
     while waiting:
@@ -94,6 +91,33 @@ def places(page: Page, visitor: Visitor) -> Iterator[str]:
         waiting.extend(
             urlsplit(href)._replace(fragment="").geturl() for href in hrefs if href.startswith("/")
         )
+
+
+def refused(page: Page, visitor: Visitor, forms: Iterable[str]) -> Iterator[str]:
+    """Send forms with nothing in them, and yield the address of each while it says what is wrong."""
+    come_in(page, visitor)
+    for place in forms:
+        page.goto(place)
+        with page.expect_navigation():
+            page.locator("main form[method=post]").last.evaluate(
+                "form => { for (const field of form.querySelectorAll('input:not([type=hidden]), textarea'))"
+                " if (field.type !== 'radio' && field.type !== 'checkbox') field.value = '';"
+                " form.noValidate = true; form.submit(); }"
+            )
+        page.wait_for_load_state()
+        assert page.locator(".field-error, .error, [aria-invalid=true]").count(), f"{place} says nothing"
+        yield place
+
+
+def come_in(page: Page, visitor: Visitor) -> None:
+    """Sign in, if they do."""
+    if not visitor.sign_in_name:
+        return
+    page.goto("/sign-in/")
+    page.locator("input[name=username]").fill(visitor.sign_in_name)
+    page.locator("input[name=password]").fill(visitor.password)
+    page.locator("main button[type=submit]").first.click()
+    page.wait_for_load_state()
 
 
 def _kind(place: str) -> str:
