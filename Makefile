@@ -22,7 +22,7 @@ test: test-setup check test-sqlite test-postgres ## prepare the machine, then ch
 test-all: test ## also live tests as root and as an ordinary user, on Debian 13, and all tests on PostgreSQL
 	$(BIN)/python -m pytest -n 3 -m "" --privileges root tests/live tests/browser
 	$(BIN)/python -m pytest -n 3 -m "" --privileges ordinary tests/live tests/browser
-	$(BIN)/python -m pytest -n 3 --database postgres
+	$(BIN)/python -m pytest -n 3 -m "" --database postgres
 	@$(START) tests.debian13
 
 test-dovecot24: ## as root: live tests on Debian 13, in a folder made once and kept outside the checkout
@@ -51,7 +51,7 @@ test-setup:
 	@$(LAUNCH) test-setup
 
 test-sqlite:
-	$(BIN)/python -m pytest -n 3
+	$(BIN)/python -m pytest -n 4
 
 test-postgres:
-	$(BIN)/python -m pytest -n 3 --database postgres tests/panel tests/live/test_smoke.py
+	$(BIN)/python -m pytest -n 4 --database postgres tests/panel tests/live/test_smoke.py

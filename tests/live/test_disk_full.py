@@ -165,6 +165,7 @@ def write_until_refused(stand: Stand, domain: str) -> Answer:
     raise AssertionError("a full disk took 20 mailboxes")
 
 
+@pytest.mark.long
 def test_no_room_at_the_first_start(make_stand: Callable[..., Stand]) -> None:
     """Each attempt ends with a sentence, and leaves nothing that is in the way of the next."""
     stand = make_stand()

@@ -18,7 +18,7 @@ from mailbackend.maildir import MARKER
 from tests.lmtp_load import Outcome, assert_kept, running_load
 from tests.stand import PATIENCE, Answer, Box, Stand, wait_for
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.long]
 
 #: What the panel calls; all else that doveadm can do is refused.
 ALLOWED = {"who", "kick", "quotaGet"}
