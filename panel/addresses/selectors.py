@@ -37,6 +37,12 @@ def domains_managed_by(person: User) -> QuerySet[Domain]:
     return domains if person.sees_all else domains.filter(customer__in=customers_managed_by(person))
 
 
+def domain_to_create_on(person: User, name: str) -> Domain | None:
+    """Return the living domain of this name that a person may change, else the first that they may, if any."""
+    domains = domains_in_state(domains_managed_by(person), "")
+    return domains.filter(name=name.replace("\x00", "")).first() or domains.first()
+
+
 def mailboxes_for(person: User) -> QuerySet[Mailbox]:
     """Return the mailboxes that a person may see, deleted ones included; the owner of one sees that one."""
     mailboxes = Mailbox.objects.select_related("domain__customer")

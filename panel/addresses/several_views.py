@@ -25,9 +25,7 @@ def create_mailboxes(request: HttpRequest) -> HttpResponse:
     person = person_of(request)
     if not may_change_some(person):
         raise PermissionDenied
-    wanted = request.GET.get("domain", "").replace("\x00", "")
-    domains = selectors.domains_in_state(selectors.domains_managed_by(person), "")
-    domain = domains.filter(name=wanted).first() or domains.first()
+    domain = selectors.domain_to_create_on(person, request.GET.get("domain", ""))
     form = CreateMailboxesForm(request.POST or None, person=person, domain=domain)
     context = {"has_domains": domain is not None, "most": AT_ONCE, "bad_lines": ()}
 
