@@ -16,6 +16,7 @@ from launch.leftovers import end_leftovers, find_leftovers, is_our_dovecot
 from launch.lock import take_lock
 from launch.problem import LaunchProblem
 from mailbackend.paths import DataDir
+from tests.stand import wait_for
 
 
 def test_the_second_start_is_told_who_runs(tmp_path: Path) -> None:
@@ -74,6 +75,8 @@ def test_a_dovecot_is_known_by_its_instance(data_dir: DataDir) -> None:
     make_folders(data_dir, me, me)
     with subprocess.Popen(["restante-0123abcd/imap-login", "60"], executable="/bin/sleep") as process:
         try:
+            # Popen returns when the old program's files are closed; the new one's command line is there a moment later.
+            wait_for(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes() != b"", "a command line")
             assert not is_our_dovecot(process.pid, data_dir)
             data_dir.mail_config.write_text(json.dumps({"instance": "restante-0123abcd"}))
             assert is_our_dovecot(process.pid, data_dir)
