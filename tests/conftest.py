@@ -47,6 +47,8 @@ def make_stand(request: pytest.FixtureRequest) -> Iterator[StandMaker]:
 
     yield make
     for stand in made:
+        stand.begin_to_stop()
+    for stand in made:
         stand.remove()
 
 

@@ -142,10 +142,15 @@ class Stand:
         except (OSError, ValueError, http.client.HTTPException):
             return {"status": "down", "parts": {}}
 
-    def stop(self) -> None:
-        """Stop everything as Ctrl-C does."""
+    def begin_to_stop(self) -> None:
+        """Have everything stop as Ctrl-C does, and wait for nothing: several stop in the time of one."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
+
+    def stop(self) -> None:
+        """Stop everything as Ctrl-C does."""
+        self.begin_to_stop()
+        if self.process is not None:
             self.process.wait(60)
         self.process = None
 

@@ -137,6 +137,7 @@ def test_dovecots_master_is_killed(place: Place) -> None:
         assert_one_dovecot(place.stand, new)
 
 
+@pytest.mark.long
 def test_login_process_is_killed(place: Place) -> None:
     with crowd(place) as crowded:
         master = status(place.stand)["pid"]
@@ -154,6 +155,7 @@ def test_login_process_is_killed(place: Place) -> None:
         assert named(session_of(master), "/imap-login")
 
 
+@pytest.mark.long
 def test_dovecots_log_process_is_killed(place: Place) -> None:
     """Lines are lost then, and long-lived processes write without time or prefix: only a new start helps."""
     with crowd(place) as crowded:
@@ -169,6 +171,7 @@ def test_dovecots_log_process_is_killed(place: Place) -> None:
         assert_one_dovecot(place.stand, new)
 
 
+@pytest.mark.long
 def test_supervisor_is_killed(place: Place) -> None:
     with crowd(place) as crowded:
         before = crowded.sessions.opened()

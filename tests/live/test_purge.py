@@ -113,8 +113,15 @@ def give_on(stand: Stand, box: Box, what: str) -> Box:
     return Box(stand, box.address, "another-passw0rd", Path(created["home"]))
 
 
-@pytest.mark.parametrize("what", ["mailbox", "domain"])
-@pytest.mark.parametrize("given", ["before the purge", "after the purge"])
+@pytest.mark.parametrize(
+    ("what", "given"),
+    [
+        ("mailbox", "after the purge"),
+        ("domain", "before the purge"),
+        pytest.param("mailbox", "before the purge", marks=pytest.mark.long),
+        pytest.param("domain", "after the purge", marks=pytest.mark.long),
+    ],
+)
 def test_a_delivery_in_flight_never_reaches_the_next_owner(stand: Stand, what: str, given: str) -> None:
     allow_test_clock(stand)
     box = stand.new_mailbox()

@@ -63,6 +63,7 @@ def test_mail_flows_and_pages_work_without_redis(make_stand: Callable[..., Stand
     assert box.subjects() == ["Welcome to your mailbox"]
 
 
+@pytest.mark.long
 def test_redis_that_hangs_hangs_nobody(stand: Stand) -> None:
     box = stand.new_mailbox()
     (redis,) = stand.pids(PROCESSES["redis"])
