@@ -77,6 +77,7 @@ INSTALLED_APPS = [
     "panel.core",
     "panel.accounts",
     "panel.addresses",
+    "panel.connections",
     "panel.service",
 ]
 MIDDLEWARE = [

@@ -17,6 +17,9 @@ class Installation(models.Model):
     default_quota_bytes = models.BigIntegerField(null=True, blank=True)
     pop_deletes = models.CharField(max_length=10, blank=True)
     pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
+    # How long the connection log goes back, and how long what was deleted can be restored. Days.
+    connection_days = models.PositiveIntegerField(default=90)
+    recovery_days = models.PositiveIntegerField(default=14)
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(auto_now_add=True)
 
