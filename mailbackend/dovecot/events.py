@@ -58,7 +58,8 @@ _ENDS = (
     ("Inactivity", "idle"),
     ("Disconnected for inactivity", "idle"),
     ("User kicked", "kicked"),
-    ("Server shutting down", "shut_down"),
+    ("Server shutting down.", "shut_down"),  # 2.3, of a kick too
+    ("Server shutting down", "server_stopped"),
 )
 
 
@@ -146,7 +147,7 @@ class Ended:
     """A session ended.
 
     Attributes:
-        reason: logged_out, connection_closed, idle, kicked, or shut_down: kicked or with the service.
+        reason: logged_out, connection_closed, idle, kicked, server_stopped, or shut_down: one of these two.
         bytes_in, bytes_out: from and to the client, in bytes.
         retrieved, deleted, expunged: messages; POP does not say what it expunged.
     """
