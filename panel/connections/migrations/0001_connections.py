@@ -145,7 +145,7 @@ class Migration(migrations.Migration):
                     ),
                     models.Index(
                         condition=models.Q(("ended_at", None)),
-                        fields=["node", "session"],
+                        fields=["mailbox", "node"],
                         name="connection_open",
                     ),
                 ],
