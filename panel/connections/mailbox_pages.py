@@ -63,9 +63,11 @@ def entry_of(row: Connection, mailbox: Mailbox, pop: PopPolicy | None = None) ->
         mailbox: that the reader may see.
         pop: what POP deletes of it; asked for where it matters and is not given.
     """
+    if pop is None and _deleted_by_pop(row):
+        pop = what_counts(mailbox).pop
     return Entry(
         at=row.started_at,
-        words=in_words(row),
+        words=in_words(row, pop=pop),
         advice=advice(row, mailbox=mailbox, pop=pop),
         level=level_of(row),
         is_open=row.is_open,
@@ -77,9 +79,12 @@ def entry_of(row: Connection, mailbox: Mailbox, pop: PopPolicy | None = None) ->
 def entries_of(rows: Iterable[Connection], mailbox: Mailbox) -> list[Entry]:
     """Return connections as lines, in their order; what POP deletes is asked for once at most."""
     found = list(rows)
-    matters = any(row.protocol == Connection.Protocol.POP3 and row.deleted for row in found)
-    pop = what_counts(mailbox).pop if matters else None
+    pop = what_counts(mailbox).pop if any(map(_deleted_by_pop, found)) else None
     return [entry_of(row, mailbox, pop) for row in found]
+
+
+def _deleted_by_pop(row: Connection) -> bool:
+    return row.protocol == Connection.Protocol.POP3 and bool(row.deleted)
 
 
 def level_of(row: Connection) -> str:

@@ -7,6 +7,7 @@ tried, and nobody looks at the password of a name that no mailbox has.
 from __future__ import annotations
 
 from datetime import datetime
+from enum import Enum
 
 from django.conf import settings
 from django.utils.timesince import timesince
@@ -21,13 +22,20 @@ from panel.connections.names import Mistake, harmless, mistake_in
 _Refusal, _End = Connection.Refusal, Connection.End
 
 
-def in_words(connection: Connection) -> str:
-    """Return what a connection did, in one sentence or a few. Asks the database nothing."""
+def in_words(connection: Connection, *, pop: PopPolicy | None = None) -> str:
+    """Return what a connection did, in one sentence or a few. Asks the database nothing.
+
+    Args:
+        connection: which.
+        pop: what POP deletes of its mailbox, if it is at hand: Dovecot's log does not say what became of messages that
+            POP deleted. Without it nothing is said of that.
+    """
     if connection.outcome == Connection.Outcome.REFUSED:
         return _refusal(connection)
     if connection.ended_at is None:
         return _("%(protocol)s from %(where)s is signed in now.") % _words(connection)
-    sentences = _pop(connection) if connection.protocol == Connection.Protocol.POP3 else _imap(connection)
+    is_pop = connection.protocol == Connection.Protocol.POP3
+    sentences = _pop(connection, _fate(connection, pop)) if is_pop else _imap(connection)
     return " ".join([*sentences, *_end(connection)])
 
 
@@ -122,11 +130,27 @@ def _imap(connection: Connection) -> list[str]:
     return [said]
 
 
-def _pop(connection: Connection) -> list[str]:
+class _Fate(Enum):
+    """What became of messages that POP deleted."""
+
+    GONE = "gone"
+    HIDDEN = "hidden"
+    UNKNOWN = "unknown"
+
+
+def _fate(connection: Connection, pop: PopPolicy | None) -> _Fate:
+    if connection.expunged is not None:
+        return _Fate.GONE if connection.expunged else _Fate.HIDDEN
+    if pop is None:
+        return _Fate.UNKNOWN
+    return _Fate.GONE if pop.deletes == Mailbox.PopDeletes.DELETE else _Fate.HIDDEN
+
+
+def _pop(connection: Connection, fate: _Fate) -> list[str]:
     retrieved, deleted = connection.retrieved or 0, connection.deleted or 0
     words = {**_words(connection), "count": retrieved}
     if retrieved and retrieved == deleted:
-        return [_pop_took(connection, words)]
+        return [_pop_took(retrieved, fate) % words]
     if retrieved:
         said = ngettext(
             "%(protocol)s from %(where)s downloaded %(count)s message.",
@@ -139,46 +163,49 @@ def _pop(connection: Connection) -> list[str]:
         said = _("%(protocol)s from %(where)s looked for mail and downloaded no message.")
     sentences = [said % words]
     if deleted:
-        sentences.append(_pop_deleted(connection, deleted))
+        sentences.append(_pop_deleted(deleted, fate) % {"count": deleted})
     elif retrieved:
         sentences.append(ngettext("It left it on the server.", "It left them on the server.", retrieved))
     return sentences
 
 
-def _pop_took(connection: Connection, words: dict[str, object]) -> str:
-    """Say that every message was downloaded and deleted: gone, or hidden from POP alone."""
-    count = connection.retrieved or 0
-    if connection.expunged:
-        said = ngettext(
+def _pop_took(count: int, fate: _Fate) -> str:
+    """Say that every message was downloaded and deleted."""
+    if fate is _Fate.GONE:
+        return ngettext(
             "%(protocol)s from %(where)s downloaded %(count)s message and deleted it from the server.",
             "%(protocol)s from %(where)s downloaded %(count)s messages and deleted them from the server.",
             count,
         )
-    else:
-        said = ngettext(
+    if fate is _Fate.HIDDEN:
+        return ngettext(
             "%(protocol)s from %(where)s downloaded %(count)s message and deleted it for POP: "
             "POP does not show it any more, IMAP still does.",
             "%(protocol)s from %(where)s downloaded %(count)s messages and deleted them for POP: "
             "POP does not show them any more, IMAP still does.",
             count,
         )
-    return said % words
+    return ngettext(
+        "%(protocol)s from %(where)s downloaded and deleted %(count)s message.",
+        "%(protocol)s from %(where)s downloaded and deleted %(count)s messages.",
+        count,
+    )
 
 
-def _pop_deleted(connection: Connection, deleted: int) -> str:
-    if connection.expunged:
-        said = ngettext(
+def _pop_deleted(count: int, fate: _Fate) -> str:
+    if fate is _Fate.GONE:
+        return ngettext(
             "It deleted %(count)s message from the server.",
             "It deleted %(count)s messages from the server.",
-            deleted,
+            count,
         )
-    else:
-        said = ngettext(
+    if fate is _Fate.HIDDEN:
+        return ngettext(
             "It deleted %(count)s message for POP: POP does not show it any more, IMAP still does.",
             "It deleted %(count)s messages for POP: POP does not show them any more, IMAP still does.",
-            deleted,
+            count,
         )
-    return said % {"count": deleted}
+    return ngettext("It deleted %(count)s message.", "It deleted %(count)s messages.", count)
 
 
 def _end(connection: Connection) -> list[str]:
@@ -359,11 +386,17 @@ def _policy(connection: Connection, mailbox: Mailbox | None) -> PopPolicy | None
 
 
 def _what_pop_deleted(connection: Connection, pop: PopPolicy | None) -> str:
-    """Say what POP's deleting means for other devices, by what it did then and what counts now."""
-    if connection.expunged:
+    """Say what POP's deleting means for other devices, by what counts now where the log does not say it."""
+    fate = _fate(connection, pop)
+    if fate is _Fate.GONE:
         return _(
             "Other devices do not find these messages any more. To see the same mail on several devices, set them all "
             "up with IMAP, or let the program leave messages on the server."
+        )
+    if fate is _Fate.UNKNOWN:
+        return _(
+            "Another device that uses POP does not find these messages any more. To see the same mail on several "
+            "devices, set them all up with IMAP."
         )
     if pop is None or pop.deletes != Mailbox.PopDeletes.KEEP_DAYS:
         return _(

@@ -79,6 +79,14 @@ def refusal(reason: str, **given: Any) -> Connection:
             {"protocol": "pop3", "retrieved": 2},
             "POP from 192.0.2.7 downloaded 2 messages. It left them on the server.",
         ),
+        (
+            {"protocol": "pop3", "retrieved": 2, "deleted": 2, "expunged": None},
+            "POP from 192.0.2.7 downloaded and deleted 2 messages.",
+        ),
+        (
+            {"protocol": "pop3", "retrieved": 2, "deleted": 1, "expunged": None},
+            "POP from 192.0.2.7 downloaded 2 messages. It deleted 1 message.",
+        ),
         ({"protocol": "pop3"}, "POP from 192.0.2.7 looked for mail and downloaded no message."),
         (
             {"client_name": "Thunderbird", "client_version": "128.2", "retrieved": 3},
@@ -106,6 +114,23 @@ def refusal(reason: str, **given: Any) -> Connection:
 )
 def test_sessions(given: dict[str, Any], words: str) -> None:
     assert in_words(session(**given)) == words
+
+
+@pytest.mark.parametrize(
+    ("policy", "words"),
+    [
+        (PopPolicy("delete"), "downloaded 2 messages and deleted them from the server."),
+        (PopPolicy("keep"), "deleted them for POP: POP does not show them any more, IMAP still does."),
+        (
+            PopPolicy("keep_days", 30),
+            "deleted them for POP: POP does not show them any more, IMAP still does.",
+        ),
+    ],
+)
+def test_what_became_of_what_pop_deleted_is_what_the_mailbox_has_it_do(policy: PopPolicy, words: str) -> None:
+    row = session(protocol="pop3", retrieved=2, deleted=2, expunged=None)
+    assert words in in_words(row, pop=policy)
+    assert ("Other devices do not find" in advice(row, pop=policy)) == (policy.deletes == "delete")
 
 
 def test_a_clock_that_was_set_back_gives_no_negative_time() -> None:
@@ -186,9 +211,11 @@ def test_the_policy_is_the_mailboxs_own_or_an_inherited_one(cast: Cast) -> None:
 
 
 def test_the_log_outlives_its_mailbox(cast: Cast) -> None:
-    row = a_session(cast.mailbox, protocol="pop3", retrieved=1, deleted=1)
+    row = a_session(cast.mailbox, protocol="pop3", retrieved=1, deleted=1, expunged=None)
     Mailbox.objects.filter(pk=cast.mailbox.pk).delete()
-    assert "one that uses IMAP still does" in advice(Connection.objects.get(pk=row.pk))
+    assert "Another device that uses POP does not find these messages any more." in advice(
+        Connection.objects.get(pk=row.pk)
+    )
 
 
 def test_sessions_that_did_nothing_worth_a_word_get_no_advice() -> None:
