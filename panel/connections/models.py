@@ -120,7 +120,8 @@ class Connection(models.Model):
                 condition=Q(outcome="refused"),
                 name="connection_refused",
             ),
-            models.Index(fields=["node", "session"], condition=Q(ended_at=None), name="connection_open"),
+            # Open sessions, which are few: of one mailbox for its page, of one Dovecot when that stops.
+            models.Index(fields=["mailbox", "node"], condition=Q(ended_at=None), name="connection_open"),
         ]
 
     def __str__(self) -> str:
