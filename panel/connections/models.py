@@ -120,6 +120,9 @@ class Connection(models.Model):
                 name="connection_refused",
             ),
             models.Index(fields=["node", "session"], condition=Q(ended_at=None), name="connection_open"),
+            models.Index(
+                fields=["-started_at", "-id"], condition=Q(ended_at=None), name="connection_open_when"
+            ),
         ]
 
     def __str__(self) -> str:
