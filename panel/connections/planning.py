@@ -7,8 +7,8 @@ about the same with five thousand rows and with five million, and nothing is cou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
@@ -138,14 +138,30 @@ def all_rows(plan: Plan) -> Iterator[Connection]:
             return
 
 
+def values_of_plan(plan: Plan, columns: Sequence[str], *, size: int) -> tuple[list[tuple[Any, ...]], bool]:
+    """Return some columns of the newest rows, and whether these are all.
+
+    Args:
+        plan: how they are found: in one part, and without a network that only Python knows.
+        columns: which, `started_at` first.
+        size: how many rows, of EXAMINED that are gone through.
+    """
+    assert plan.network is None
+    found: list[tuple[Any, ...]] = []
+    is_whole = True
+    for part in plan.parts:
+        floor = None if plan.is_exact else _floor([part], EXAMINED)
+        wanted = _from(part, floor)
+        wanted = wanted if plan.rest is None else wanted.filter(plan.rest)
+        rows = list(wanted.values_list(*columns)[: size + 1])
+        is_whole = is_whole and floor is None and len(rows) <= size
+        found += rows[:size]
+    return found, is_whole
+
+
 def key_of(row: Connection) -> Key:
     """Return the place of a row."""
     return Key(row.started_at, row.pk)
-
-
-def since(plan: Plan, at: datetime) -> Plan:
-    """Return the same without what began before a time."""
-    return replace(plan, parts=tuple(part.filter(started_at__gte=at) for part in plan.parts))
 
 
 def _lead(filters: Filters, scope: Scope | None) -> tuple[str, list[Q]]:
