@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
+from typing import Any
 
 from django.db.models import BigIntegerField, CharField, F, Q, QuerySet
 from django.db.models.expressions import RawSQL
