@@ -69,15 +69,15 @@ class Command(BaseCommand):
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Add the command's own arguments."""
 
-    def answer(self, **options: Any) -> dict[str, Any]:
-        """Do the work and return what to show.
+    def answer(self, **options: Any) -> dict[str, Any] | list[dict[str, Any]]:
+        """Do the work and return what to show: values by name, or a row for each of several things.
 
         Raises:
             Problem: with a sentence for the person who typed the command.
         """
         raise NotImplementedError
 
-    def failed(self, answer: dict[str, Any]) -> str:  # noqa: ARG002 - for the commands that need it
+    def failed(self, answer: Any) -> str:  # noqa: ARG002 - for the commands that need it
         """Return a line for standard error if the answer means that something failed, else an empty string."""
         return ""
 
@@ -208,7 +208,9 @@ def _on_one_line(text: str) -> str:
     return re.sub(r"[^\S\u00a0\u202f]+", " ", text).strip()
 
 
-def _as_lines(answer: dict[str, Any]) -> str:
+def _as_lines(answer: dict[str, Any] | list[dict[str, Any]]) -> str:
+    if isinstance(answer, list):
+        return "\n".join("\t".join(_plain(value) for value in row.values()) for row in answer)
     lines = [
         _("%(name)s: %(value)s") % {"name": _LABELS.get(name, name), "value": _plain(value)}
         for name, value in answer.items()
