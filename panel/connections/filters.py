@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from mailbackend.addresses import AddressError, normalise_domain, parse_address
 from panel.accounts.models import Customer, User
 from panel.addresses.models import Domain
+from panel.connections.folding import clean_address
 from panel.connections.models import Connection
 from panel.connections.networks import Address, Network, net_prefix, parse_ip, parse_network
 
@@ -125,7 +126,7 @@ class _Reader:
         try:
             return str(parse_address(text))
         except AddressError:
-            return text.lower()
+            return clean_address(text)
 
     def _from(self) -> tuple[str, Network | None]:
         text = self.typed.get("ip", "")

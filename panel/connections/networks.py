@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
+from panel.connections.folding import NET_4, NET_6, address_and_network
+
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
@@ -35,9 +37,9 @@ def parse_network(text: str) -> Network:
 
 def net_prefix(version: int) -> int:
     """Return the length of the networks in `Connection.remote_net`, in bits: about what one customer has."""
-    return 24 if version == 4 else 48
+    return NET_4 if version == 4 else NET_6
 
 
 def net_of(address: Address) -> str:
     """Return what `Connection.remote_net` holds for an address: its /24, or /48 of IPv6."""
-    return str(ip_network(f"{address}/{net_prefix(address.version)}", strict=False))
+    return address_and_network(str(address))[1]

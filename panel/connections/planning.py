@@ -261,7 +261,7 @@ def _fitting(plan: Plan, part: QuerySet[Connection], size: int) -> Iterator[Conn
         yield from wanted[:size]
         return
     ids = list(islice(_ids_within(plan.network, wanted), size))
-    found = Connection.objects.in_bulk(ids)
+    found = Connection.objects.order_by().in_bulk(ids)
     yield from (found[pk] for pk in ids if pk in found)
 
 

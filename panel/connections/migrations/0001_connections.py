@@ -5,110 +5,235 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0004_map'),
-        ('addresses', '0006_map'),
+        ("accounts", "0004_map"),
+        ("addresses", "0006_map"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='LogPosition',
+            name="LogPosition",
             fields=[
-                ('node', models.CharField(max_length=40, primary_key=True, serialize=False)),
-                ('segment', models.PositiveBigIntegerField(default=0)),
-                ('offset', models.PositiveBigIntegerField(default=0)),
-                ('line_at', models.DateTimeField(null=True)),
-                ('pending', models.JSONField(default=dict)),
-                ('saved_at', models.DateTimeField(auto_now=True)),
+                ("node", models.CharField(max_length=40, primary_key=True, serialize=False)),
+                ("segment", models.PositiveBigIntegerField(default=0)),
+                ("offset", models.PositiveBigIntegerField(default=0)),
+                ("line_at", models.DateTimeField(null=True)),
+                ("pending", models.JSONField(default=dict)),
+                ("saved_at", models.DateTimeField(auto_now=True)),
             ],
         ),
         migrations.CreateModel(
-            name='LogGap',
+            name="LogGap",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('node', models.CharField(max_length=40)),
-                ('cause', models.CharField(choices=[('segments_lost', 'Part of the log was given up, because the disk was nearly full'), ('log_killed', "Dovecot's log process was killed"), ('log_damaged', 'Part of the log cannot be read')], max_length=20)),
-                ('began_at', models.DateTimeField(null=True)),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('segments', models.PositiveIntegerField(default=0)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("node", models.CharField(max_length=40)),
+                (
+                    "cause",
+                    models.CharField(
+                        choices=[
+                            (
+                                "segments_lost",
+                                "Part of the log was given up, because the disk was nearly full",
+                            ),
+                            ("log_killed", "Dovecot's log process was killed"),
+                            ("log_damaged", "Part of the log cannot be read"),
+                        ],
+                        max_length=20,
+                    ),
+                ),
+                ("began_at", models.DateTimeField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("segments", models.PositiveIntegerField(default=0)),
             ],
             options={
-                'ordering': ['-id'],
-                'indexes': [models.Index(fields=['ended_at'], name='log_gap_ended')],
+                "ordering": ["-id"],
+                "indexes": [models.Index(fields=["ended_at"], name="log_gap_ended")],
             },
         ),
         migrations.CreateModel(
-            name='Connection',
+            name="Connection",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('node', models.CharField(max_length=40)),
-                ('session', models.CharField(max_length=60)),
-                ('attempt', models.PositiveIntegerField(default=0)),
-                ('protocol', models.CharField(choices=[('imap', 'IMAP'), ('pop3', 'POP')], max_length=4)),
-                ('outcome', models.CharField(choices=[('accepted', 'Signed in'), ('refused', 'Refused')], max_length=8)),
-                ('reason', models.CharField(blank=True, max_length=24)),
-                ('address', models.CharField(blank=True, max_length=254)),
-                ('credential', models.CharField(blank=True, max_length=40)),
-                ('started_at', models.DateTimeField()),
-                ('ended_at', models.DateTimeField(null=True)),
-                ('pid', models.BigIntegerField(null=True)),
-                ('remote_ip', models.CharField(blank=True, max_length=45)),
-                ('remote_net', models.CharField(blank=True, max_length=45)),
-                ('remote_port', models.PositiveIntegerField(null=True)),
-                ('tls', models.CharField(blank=True, max_length=20)),
-                ('cipher', models.CharField(blank=True, max_length=60)),
-                ('mechanism', models.CharField(blank=True, max_length=20)),
-                ('client_name', models.CharField(blank=True, max_length=100)),
-                ('client_version', models.CharField(blank=True, max_length=100)),
-                ('bytes_in', models.BigIntegerField(null=True)),
-                ('bytes_out', models.BigIntegerField(null=True)),
-                ('retrieved', models.BigIntegerField(null=True)),
-                ('deleted', models.BigIntegerField(null=True)),
-                ('expunged', models.BigIntegerField(null=True)),
-                ('customer', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='accounts.customer')),
-                ('domain', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='addresses.domain')),
-                ('mailbox', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='addresses.mailbox')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("node", models.CharField(max_length=40)),
+                ("session", models.CharField(max_length=60)),
+                ("attempt", models.PositiveIntegerField(default=0)),
+                ("protocol", models.CharField(choices=[("imap", "IMAP"), ("pop3", "POP")], max_length=4)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[("accepted", "Signed in"), ("refused", "Refused")], max_length=8
+                    ),
+                ),
+                ("reason", models.CharField(blank=True, max_length=24)),
+                ("address", models.CharField(blank=True, max_length=254)),
+                ("credential", models.CharField(blank=True, max_length=40)),
+                ("started_at", models.DateTimeField()),
+                ("ended_at", models.DateTimeField(null=True)),
+                ("pid", models.BigIntegerField(null=True)),
+                ("remote_ip", models.CharField(blank=True, max_length=45)),
+                ("remote_net", models.CharField(blank=True, max_length=45)),
+                ("remote_port", models.PositiveIntegerField(null=True)),
+                ("tls", models.CharField(blank=True, max_length=20)),
+                ("cipher", models.CharField(blank=True, max_length=60)),
+                ("mechanism", models.CharField(blank=True, max_length=20)),
+                ("client_name", models.CharField(blank=True, max_length=100)),
+                ("client_version", models.CharField(blank=True, max_length=100)),
+                ("bytes_in", models.BigIntegerField(null=True)),
+                ("bytes_out", models.BigIntegerField(null=True)),
+                ("retrieved", models.BigIntegerField(null=True)),
+                ("deleted", models.BigIntegerField(null=True)),
+                ("expunged", models.BigIntegerField(null=True)),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.customer",
+                    ),
+                ),
+                (
+                    "domain",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="addresses.domain",
+                    ),
+                ),
+                (
+                    "mailbox",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="addresses.mailbox",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-started_at', '-id'],
-                'indexes': [models.Index(fields=['-started_at', '-id'], name='connection_when'), models.Index(fields=['address', '-started_at', '-id'], name='connection_address'), models.Index(fields=['mailbox', '-started_at', '-id'], name='connection_mailbox'), models.Index(fields=['domain', '-started_at', '-id'], name='connection_domain'), models.Index(fields=['customer', '-started_at', '-id'], name='connection_customer'), models.Index(fields=['remote_ip', '-started_at', '-id'], name='connection_ip'), models.Index(fields=['remote_net', '-started_at', '-id'], name='connection_net'), models.Index(condition=models.Q(('outcome', 'refused')), fields=['reason', '-started_at', '-id'], name='connection_refused'), models.Index(condition=models.Q(('ended_at', None)), fields=['node', 'session'], name='connection_open'), models.Index(condition=models.Q(('ended_at', None)), fields=['-started_at', '-id'], name='connection_open_when')],
-                'constraints': [models.UniqueConstraint(fields=('node', 'session', 'attempt'), name='connection_once')],
+                "ordering": ["-started_at", "-id"],
+                "indexes": [
+                    models.Index(fields=["-started_at", "-id"], name="connection_when"),
+                    models.Index(fields=["address", "-started_at", "-id"], name="connection_address"),
+                    models.Index(fields=["mailbox", "-started_at", "-id"], name="connection_mailbox"),
+                    models.Index(fields=["domain", "-started_at", "-id"], name="connection_domain"),
+                    models.Index(fields=["customer", "-started_at", "-id"], name="connection_customer"),
+                    models.Index(fields=["remote_ip", "-started_at", "-id"], name="connection_ip"),
+                    models.Index(fields=["remote_net", "-started_at", "-id"], name="connection_net"),
+                    models.Index(
+                        condition=models.Q(("outcome", "refused")),
+                        fields=["reason", "-started_at", "-id"],
+                        name="connection_refused",
+                    ),
+                    models.Index(
+                        condition=models.Q(("ended_at", None)),
+                        fields=["node", "session"],
+                        name="connection_open",
+                    ),
+                    models.Index(
+                        condition=models.Q(("ended_at", None)),
+                        fields=["-started_at", "-id"],
+                        name="connection_open_when",
+                    ),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("node", "session", "attempt"), name="connection_once")
+                ],
             },
         ),
         migrations.CreateModel(
-            name='HourlyCount',
+            name="HourlyCount",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('hour', models.DateTimeField()),
-                ('protocol', models.CharField(choices=[('imap', 'IMAP'), ('pop3', 'POP')], max_length=4)),
-                ('outcome', models.CharField(choices=[('accepted', 'Signed in'), ('refused', 'Refused')], max_length=8)),
-                ('connections', models.PositiveIntegerField(default=0)),
-                ('customer', models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='accounts.customer')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("hour", models.DateTimeField()),
+                ("protocol", models.CharField(choices=[("imap", "IMAP"), ("pop3", "POP")], max_length=4)),
+                (
+                    "outcome",
+                    models.CharField(
+                        choices=[("accepted", "Signed in"), ("refused", "Refused")], max_length=8
+                    ),
+                ),
+                ("connections", models.PositiveIntegerField(default=0)),
+                (
+                    "customer",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
+                        related_name="+",
+                        to="accounts.customer",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['customer', 'hour'], name='hourly_count_customer')],
-                'constraints': [models.UniqueConstraint(fields=('hour', 'customer', 'protocol', 'outcome'), name='hourly_count_once')],
+                "indexes": [models.Index(fields=["customer", "hour"], name="hourly_count_customer")],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("hour", "customer", "protocol", "outcome"), name="hourly_count_once"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='RemovedMessage',
+            name="RemovedMessage",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('node', models.CharField(max_length=40)),
-                ('session', models.CharField(blank=True, max_length=60)),
-                ('protocol', models.CharField(max_length=10)),
-                ('folder', models.CharField(max_length=255)),
-                ('uid', models.PositiveBigIntegerField()),
-                ('removed_at', models.DateTimeField()),
-                ('mailbox', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='removed_messages', to='addresses.mailbox')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("node", models.CharField(max_length=40)),
+                ("session", models.CharField(blank=True, max_length=60)),
+                ("protocol", models.CharField(max_length=10)),
+                ("folder", models.CharField(max_length=255)),
+                ("uid", models.PositiveBigIntegerField()),
+                ("removed_at", models.DateTimeField()),
+                (
+                    "mailbox",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="removed_messages",
+                        to="addresses.mailbox",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-removed_at', '-id'],
-                'indexes': [models.Index(fields=['mailbox', '-removed_at', '-id'], name='removed_of_mailbox'), models.Index(fields=['node', 'session'], name='removed_by_session'), models.Index(fields=['removed_at'], name='removed_when')],
-                'constraints': [models.UniqueConstraint(fields=('mailbox', 'uid'), name='removed_message_once')],
+                "ordering": ["-removed_at", "-id"],
+                "indexes": [
+                    models.Index(fields=["mailbox", "-removed_at", "-id"], name="removed_of_mailbox"),
+                    models.Index(fields=["node", "session"], name="removed_by_session"),
+                    models.Index(fields=["removed_at"], name="removed_when"),
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("mailbox", "uid"), name="removed_message_once")
+                ],
             },
         ),
     ]
