@@ -14,10 +14,9 @@ from heapq import merge
 from itertools import islice
 from typing import Any
 
-from django.db.models import BigIntegerField, CharField, F, Q, QuerySet
+from django.db.models import Case, IntegerField, Q, QuerySet, Value, When
 from django.db.models.expressions import RawSQL
-from django.db.models.functions import Coalesce
-from django.db.models.lookups import Exact, In
+from django.db.models.lookups import Exact
 from django.utils.dateparse import parse_datetime
 
 from panel.accounts.models import User
@@ -187,36 +186,28 @@ def _lead(filters: Filters, scope: Scope | None) -> tuple[str, list[Q]]:
 
 
 def _rest(filters: Filters, scope: Scope | None, lead: str) -> Q | None:
-    """Return what else a row must be, said so that no other index is taken for it: that one would be sorted."""
-    rest = Q()
-    if filters.address and lead != "address":
-        rest &= _beside("address", filters.address)
-    if filters.ip and lead != "ip":
-        rest &= _beside("remote_ip", filters.ip)
-    if filters.network and is_one_net(filters.network) and lead != "net":
-        rest &= _beside("remote_net", net_of(filters.network.network_address))
-    if filters.domains is not None and lead != "domain":
-        rest &= _one_of("domain_id", filters.domains)
+    """Return what else a row must be, as one condition that no other index fits: that one would have to be sorted."""
+    wanted: dict[str, Any] = {
+        "protocol": filters.protocol,
+        "outcome": filters.outcome,
+        "credential": filters.device,
+    }
+    if lead != "address":
+        wanted["address"] = filters.address
+    if lead != "ip":
+        wanted["remote_ip"] = filters.ip
+    if lead != "net" and filters.network and is_one_net(filters.network):
+        wanted["remote_net"] = net_of(filters.network.network_address)
+    if lead != "reason":
+        wanted["reason"] = filters.reason
+    wanted = {column: value for column, value in wanted.items() if value}
+    if lead != "domain" and filters.domains is not None:
+        wanted["domain__in"] = filters.domains
     if scope is not None and lead != scope.column:
-        rest &= _one_of(f"{scope.column}_id", scope.numbers)
-    if filters.reason and lead != "reason":
-        rest &= _beside("reason", filters.reason)
-    if filters.protocol:
-        rest &= _beside("protocol", filters.protocol)
-    if filters.outcome:
-        rest &= _beside("outcome", filters.outcome)
-    if filters.device:
-        rest &= _beside("credential", filters.device)
-    return rest or None
-
-
-def _beside(column: str, value: str) -> Q:
-    """Compare a column as if it had no index."""
-    return Q(Exact(Coalesce(F(column), F(column), output_field=CharField()), value))
-
-
-def _one_of(column: str, numbers: tuple[int, ...]) -> Q:
-    return Q(In(Coalesce(F(column), F(column), output_field=BigIntegerField()), numbers))
+        wanted[f"{scope.column}__in"] = scope.numbers
+    if not wanted:
+        return None
+    return Q(Exact(Case(When(**wanted, then=Value(1)), default=Value(0), output_field=IntegerField()), 1))
 
 
 def _network_left(filters: Filters) -> Network | None:

@@ -78,6 +78,8 @@ def many(cast: Cast) -> Cast:
         if connection.vendor == "postgresql":
             # As with rows that do not fit into memory: here all of them lie in a few pages.
             cursor.execute("SET LOCAL enable_seqscan = off")
+            # The few rows of a rare address are rather gathered and sorted than followed: no harm, and nothing to see.
+            cursor.execute("SET LOCAL enable_bitmapscan = off")
     return cast
 
 
