@@ -10,6 +10,7 @@ urlpatterns = [
     path("", include("panel.addresses.customer_urls")),
     path("", include("panel.addresses.owner_urls")),
     path("", include("panel.connections.mailbox_urls")),
+    path("", include("panel.connections.urls")),
     path("", include("panel.core.urls")),
 ]
 

@@ -120,9 +120,11 @@ class Fold:
 
     def _read_open(self) -> list[Row]:
         """Return all sessions that are open, those of this batch included."""
-        rows = Connection.objects.filter(node=self.node, ended_at=None).order_by()
+        # By the index of open ones; asked for the node too, SQLite would go through all that this node ever had.
+        rows = Connection.objects.filter(ended_at=None).order_by("-started_at", "-id")
         known = set(self._by_key)
-        self._keep(row for row in rows.iterator() if (row.session, row.attempt) not in known)
+        ours = (row for row in rows.iterator() if row.node == self.node)
+        self._keep(row for row in ours if (row.session, row.attempt) not in known)
         return [row for row in self._by_key.values() if row.ended_at is None]
 
     def _keep(self, rows: Iterable[Connection]) -> None:

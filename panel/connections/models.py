@@ -122,6 +122,9 @@ class Connection(models.Model):
             ),
             # Open sessions, which are few: of one mailbox for its page, of one Dovecot when that stops.
             models.Index(fields=["mailbox", "node"], condition=Q(ended_at=None), name="connection_open"),
+            models.Index(
+                fields=["-started_at", "-id"], condition=Q(ended_at=None), name="connection_open_when"
+            ),
         ]
 
     def __str__(self) -> str:

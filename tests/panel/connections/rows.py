@@ -1,66 +1,60 @@
-"""Rows of the connection log, as the recorder writes them."""
+"""Rows of the log for tests of its pages: made by hand, as the recorder would write them."""
 
 from __future__ import annotations
 
-import secrets
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
-
-from django.utils import timezone
 
 from panel.addresses.models import Mailbox
 from panel.connections.models import Connection
+from panel.connections.networks import net_of, parse_ip
 
-IP = "192.0.2.7"
-
-
-def a_session(mailbox: Mailbox, **given: Any) -> Connection:
-    """Save a session of a mailbox that began a minute ago and has ended; `given` says what is otherwise."""
-    now = timezone.now()
-    values: dict[str, Any] = {
-        "protocol": Connection.Protocol.IMAP,
-        "outcome": Connection.Outcome.ACCEPTED,
-        "reason": Connection.End.LOGGED_OUT,
-        "credential": "main",
-        "tls": "TLSv1.3",
-        "started_at": now - timedelta(minutes=1),
-        "ended_at": now,
-        "retrieved": 0,
-        "deleted": 0,
-        "expunged": 0,
-    }
-    return _save(mailbox, {**values, **given})
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+_numbers = count(1)
 
 
-def an_open_session(mailbox: Mailbox, **given: Any) -> Connection:
-    """Save a session that goes on."""
-    unknown = dict.fromkeys(("ended_at", "retrieved", "deleted", "expunged"))
-    return a_session(mailbox, **{"reason": "", **unknown, **given})
+def row(
+    mailbox: Mailbox | None = None, *, ip: str = "192.0.2.7", minutes: float = 0, **values: Any
+) -> Connection:
+    """Save a session of a mailbox, or of nobody, that began some minutes after NOON and ended a minute later."""
+    connection = make(mailbox, ip=ip, minutes=minutes, **values)
+    connection.save()
+    return connection
 
 
-def a_refusal(mailbox: Mailbox | None, reason: str = "wrong_password", **given: Any) -> Connection:
-    """Save a refused attempt of this moment; without a mailbox, give the `address` that was tried."""
-    now = timezone.now()
-    values: dict[str, Any] = {
-        "protocol": Connection.Protocol.IMAP,
-        "outcome": Connection.Outcome.REFUSED,
-        "reason": reason,
-        "attempt": 1,
-        "started_at": now,
-        "ended_at": now,
-    }
-    return _save(mailbox, {**values, **given})
+def refusal(mailbox: Mailbox | None = None, reason: str = "wrong_password", **values: Any) -> Connection:
+    """Save a refused attempt."""
+    return row(mailbox, outcome="refused", reason=reason, attempt=1, **values)
 
 
-def _save(mailbox: Mailbox | None, values: dict[str, Any]) -> Connection:
-    whose: dict[str, Any] = {"address": ""}
-    if mailbox is not None:
-        whose = {
+def make(
+    mailbox: Mailbox | None = None, *, ip: str = "192.0.2.7", minutes: float = 0, **values: Any
+) -> Connection:
+    """Return the same without saving it."""
+    started_at = NOON + timedelta(minutes=minutes)
+    return Connection(
+        **{
+            "node": "mail1",
+            "session": f"s{next(_numbers)}",
+            "protocol": "imap",
+            "outcome": "accepted",
+            "reason": "logged_out",
+            "address": mailbox.address if mailbox else "nobody@nowhere.test",
             "mailbox": mailbox,
-            "domain": mailbox.domain,
-            "customer": mailbox.domain.customer,
-            "address": mailbox.address,
+            "domain": mailbox.domain if mailbox else None,
+            "customer": mailbox.domain.customer if mailbox else None,
+            "credential": "main",
+            "started_at": started_at,
+            "ended_at": started_at + timedelta(minutes=1),
+            "remote_ip": ip,
+            "remote_net": net_of(parse_ip(ip)),
+            "remote_port": 40000,
+            "tls": "TLSv1.3",
+            "cipher": "TLS_AES_256_GCM_SHA384",
+            "mechanism": "PLAIN",
+            "bytes_in": 1000,
+            "bytes_out": 5000,
+            **values,
         }
-    return Connection.objects.create(
-        **{"node": "one", "session": secrets.token_hex(8), "remote_ip": IP, **whose, **values}
     )

@@ -18,7 +18,7 @@ from panel.addresses.services import create_domain, create_mailbox
 from panel.connections.models import Connection
 from panel.connections.watching import MINUTES, RECENT, Cursor, news_of_check, plain_ip
 from tests.cast import PASSWORD, Cast
-from tests.panel.connections.rows import a_refusal, a_session, an_open_session
+from tests.panel.connections.mailbox_rows import a_refusal, a_session, an_open_session
 from tests.panel.connections.test_words import HOSTILE
 
 SignIn = Callable[[Any], Client]

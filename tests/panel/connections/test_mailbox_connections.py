@@ -22,7 +22,7 @@ from panel.connections.mailbox_selectors import PAGE, Place, page_before
 from panel.connections.models import Connection, LogGap
 from panel.connections.watching import Cursor, now_of
 from tests.cast import PASSWORD, Cast
-from tests.panel.connections.rows import a_refusal, a_session, an_open_session
+from tests.panel.connections.mailbox_rows import a_refusal, a_session, an_open_session
 from tests.panel.connections.test_words import HOSTILE
 
 SignIn = Callable[[Any], Client]

@@ -15,7 +15,7 @@ from panel.connections.models import Connection, LogGap
 from panel.connections.names import SHOWN, Mistake, harmless, mailboxes_meant, mistake_in
 from panel.connections.words import advice, gap_in_words, in_words
 from tests.cast import Cast
-from tests.panel.connections.rows import a_refusal, a_session
+from tests.panel.connections.mailbox_rows import a_refusal, a_session
 
 NOW = timezone.now()
 MAILBOX = Mailbox(local_part="anna", address="anna@example.fr", domain=Domain(name="example.fr"))
