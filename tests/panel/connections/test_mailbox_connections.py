@@ -17,7 +17,7 @@ from django.utils import timezone
 from panel.addresses.models import Mailbox
 from panel.addresses.owners import owner_of
 from panel.addresses.services import create_mailbox
-from panel.connections import mailbox_selectors
+from panel.connections import mailbox_selectors, mailbox_views
 from panel.connections.mailbox_selectors import PAGE, Place, page_before
 from panel.connections.models import Connection, LogGap
 from panel.connections.watching import Cursor, now_of
@@ -199,6 +199,19 @@ def test_gaps_are_told_where_they_are(cast: Cast, signed_in: SignIn) -> None:
     assert "the disk was nearly full" in text
     assert "was ended by force" in text
     assert "cannot be read" not in text
+
+
+def test_it_says_that_the_log_is_not_read(
+    cast: Cast, signed_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("mailbox_connections", "set_up_check"):
+        url = reverse(name, args=[cast.mailbox.pk])
+        for at_work in (True, False):
+            monkeypatch.setattr(mailbox_views, "is_at_work", lambda _data, answer=at_work: answer)
+            missing = "What happened in the last minutes may be missing here" in text_of(
+                signed_in(cast.owner), url
+            )
+            assert missing is not at_work
 
 
 def test_it_is_live(cast: Cast, signed_in: SignIn) -> None:
