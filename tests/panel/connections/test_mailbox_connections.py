@@ -91,6 +91,21 @@ def test_a_suspended_customers_people_do_not_see_it(cast: Cast, signed_in: SignI
     assert client.get(url_of(cast.mailbox)).status_code in (302, 404)
 
 
+def test_one_connection_is_told_in_words_too(cast: Cast, signed_in: SignIn) -> None:
+    session = a_session(cast.mailbox, protocol="pop3", retrieved=2, deleted=2, expunged=None)
+    stray = a_refusal(None, "unknown_address", address="anna", customer=cast.customer)
+    theirs = a_refusal(None, "unknown_address", address="anna", customer=cast.other_customer)
+    client = signed_in(cast.owner)
+    assert reverse("show_connection", args=[session.pk]) in client.get(url_of(cast.mailbox)).content.decode()
+    page = text_of(client, reverse("show_connection", args=[session.pk]))
+    assert "deleted them for POP: POP does not show them any more, IMAP still does." in page
+    assert "A copy stays on the server for 30 days" in page
+    lacks = f"type {cast.mailbox.address} as the user name"
+    assert lacks in text_of(client, reverse("show_connection", args=[stray.pk]))
+    # To the stranger their own mailboxes are named, and no other.
+    assert lacks not in text_of(signed_in(cast.stranger), reverse("show_connection", args=[theirs.pk]))
+
+
 def test_the_overview_tells_the_last_one(cast: Cast, signed_in: SignIn) -> None:
     client, overview = signed_in(cast.owner), reverse("show_mailbox", args=[cast.mailbox.pk])
     assert "No mail program has signed in yet." in text_of(client, overview)
