@@ -22,7 +22,7 @@ MAILBOX = Mailbox(local_part="anna", address="anna@example.fr", domain=Domain(na
 #: What mail programs and attackers call themselves.
 HOSTILE = (
     'it\'s "quoted"\r\nand more',
-    "\x1b[31mred\x1b[0m\x00",
+    "\x1b[31mred\x1b[0m\x07",
     "<script>alert(1)</script>",
     "\u202eevil",
     "x" * 10_000,
