@@ -32,6 +32,7 @@ class ListedGap:
     """A time of which something is missing, as a list shows it."""
 
     words: str
+    is_gap: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class Listed:
     reason: str
     size: str
     messages: str
-    gap: None = None
+    is_gap: bool = False
 
 
 def listed(found: Rows, *, newest: bool) -> list[Listed | ListedGap]:

@@ -60,7 +60,7 @@ def show_connection_ip(request: HttpRequest, ip: str) -> HttpResponse:
         raise Http404 from err
     if address != ip:
         return redirect(ip_url(address))
-    return _about(request, {"ip": address}, "address", {"ip": address})
+    return _about(request, {"ip": address}, "address", {})
 
 
 @login_required
@@ -71,9 +71,7 @@ def show_connection_address(request: HttpRequest) -> HttpResponse:
     if not filters.address:
         return redirect("list_connections")
     mailbox = mailboxes_for(person_of(request)).filter(address=filters.address, deleted_at=None).first()
-    return _about(
-        request, {"address": filters.address}, "remote_ip", {"address": filters.address, "mailbox": mailbox}
-    )
+    return _about(request, {"address": filters.address}, "remote_ip", {"mailbox": mailbox})
 
 
 @login_required
@@ -143,6 +141,8 @@ def _about(
         **_page(request, plan),
         **_choices(person, filters),
         "fixed": {**fixed},
+        "ip": fixed.get("ip", ""),
+        "about": next(iter(fixed.values())),
         "summary": summary_of(plan, other) if plan.network is None else None,
         "filtered": len(filters.typed) > len(fixed),
         "kept_days": _kept_days(),

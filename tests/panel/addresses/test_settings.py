@@ -21,7 +21,13 @@ from tests.cast import PASSWORD, Cast
 
 SignIn = Callable[[User], Client]
 GB = 1024**3
-INHERIT = {"default_quota_preset": "", "default_quota_other": "", "pop_deletes": "inherit", "days": ""}
+INHERIT = {
+    "default_quota_preset": "",
+    "default_quota_other": "",
+    "pop_deletes": "inherit",
+    "days": "",
+    "connection_days": "90",
+}
 
 
 def level_of(cast: Cast, name: str) -> Level:
