@@ -19,7 +19,7 @@ from typing import Any
 from mailbackend.addresses import AddressError, parse_address
 
 #: What the panel calls, by the API's names.
-ALLOWED_COMMANDS = frozenset({"who", "kick", "quotaGet"})
+ALLOWED_COMMANDS = frozenset({"who", "kick", "quotaGet", "mailboxStatus", "fetch", "expunge"})
 
 #: Exit codes of sysexits.h as doveadm uses them (doveadm(1), "EXIT STATUS").
 _EX_NOUSER = 67
