@@ -36,7 +36,7 @@ LONGEST_LINE = 4096
 
 
 class Command(BaseCommand):
-    """A command that answers with a dictionary, shown as lines or as one JSON document."""
+    """A command that answers with a dictionary, or a list of them, shown as lines or as one JSON document."""
 
     requires_system_checks: list[str] = []
 
@@ -69,7 +69,7 @@ class Command(BaseCommand):
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Add the command's own arguments."""
 
-    def answer(self, **options: Any) -> dict[str, Any]:
+    def answer(self, **options: Any) -> dict[str, Any] | list[dict[str, Any]]:
         """Do the work and return what to show.
 
         Raises:
@@ -97,7 +97,7 @@ class Command(BaseCommand):
         finally:
             logging.disable(logging.NOTSET)
         self.stdout.write(json.dumps(answer, ensure_ascii=False) if options["json"] else _as_lines(answer))
-        failure = self.failed(answer)
+        failure = self.failed(answer) if isinstance(answer, dict) else ""
         if failure:
             raise CommandError(failure)
 
@@ -173,13 +173,17 @@ _LABELS = {
     "address": pgettext_lazy("in a command's answer", "address"),
     "bytes": pgettext_lazy("in a command's answer", "bytes"),
     "certificate": pgettext_lazy("in a command's answer", "certificate"),
+    "date": pgettext_lazy("in a command's answer", "date"),
     "delivered": pgettext_lazy("in a command's answer", "delivered"),
     "domain": pgettext_lazy("in a command's answer", "domain"),
     "email": pgettext_lazy("in a command's answer", "email"),
     "error": pgettext_lazy("in a command's answer", "error"),
     "failures": pgettext_lazy("in a command's answer", "failures"),
+    "folder": pgettext_lazy("in a command's answer", "folder"),
     "found": pgettext_lazy("in a command's answer", "found"),
+    "from": pgettext_lazy("in a command's answer", "from"),
     "home": pgettext_lazy("in a command's answer", "home"),
+    "id": pgettext_lazy("in a command's answer", "id"),
     "mailboxes": pgettext_lazy("in a command's answer", "mailboxes"),
     "mended": pgettext_lazy("in a command's answer", "mended"),
     "messages": pgettext_lazy("in a command's answer", "messages"),
@@ -189,13 +193,18 @@ _LABELS = {
     "password": pgettext_lazy("in a command's answer", "password"),
     "pid": pgettext_lazy("in a command's answer", "pid"),
     "pop_deletes": pgettext_lazy("in a command's answer", "pop_deletes"),
+    "protocol": pgettext_lazy("in a command's answer", "protocol"),
     "protocols": pgettext_lazy("in a command's answer", "protocols"),
     "quota_bytes": pgettext_lazy("in a command's answer", "quota_bytes"),
     "refused": pgettext_lazy("in a command's answer", "refused"),
     "removed": pgettext_lazy("in a command's answer", "removed"),
+    "removed_at": pgettext_lazy("in a command's answer", "removed_at"),
+    "session": pgettext_lazy("in a command's answer", "session"),
     "sign in as": pgettext_lazy("in a command's answer", "sign in as"),
     "since": pgettext_lazy("in a command's answer", "since"),
+    "size": pgettext_lazy("in a command's answer", "size"),
     "state": pgettext_lazy("in a command's answer", "state"),
+    "subject": pgettext_lazy("in a command's answer", "subject"),
     "thorough": pgettext_lazy("in a command's answer", "thorough"),
     "until": pgettext_lazy("in a command's answer", "until"),
     "used_bytes": pgettext_lazy("in a command's answer", "used_bytes"),
@@ -208,7 +217,9 @@ def _on_one_line(text: str) -> str:
     return re.sub(r"[^\S\u00a0\u202f]+", " ", text).strip()
 
 
-def _as_lines(answer: dict[str, Any]) -> str:
+def _as_lines(answer: dict[str, Any] | list[dict[str, Any]]) -> str:
+    if isinstance(answer, list):
+        return "\n\n".join(map(_as_lines, answer))
     lines = [
         _("%(name)s: %(value)s") % {"name": _LABELS.get(name, name), "value": _plain(value)}
         for name, value in answer.items()

@@ -35,7 +35,9 @@ def removed(folder: str = "INBOX", uid: int = 3, protocol: str = "imap", session
     ],
 )
 def test_the_folder_is_what_the_client_called_it(before: str, folder: str) -> None:
-    assert read_removal(line(f"{before}copy from {folder}: box=.EXPUNGED/all, uid=3") + "\n") == removed(folder)
+    assert read_removal(line(f"{before}copy from {folder}: box=.EXPUNGED/all, uid=3") + "\n") == removed(
+        folder
+    )
 
 
 def test_each_way_of_removing() -> None:
