@@ -14,7 +14,6 @@ import pytest
 from mailbackend import lmtp
 from mailbackend.dovecot.doveadm import Doveadm, DoveadmError, UnknownMailbox
 from mailbackend.dovecot.removals import Removed, read_removal
-from mailbackend.supervisor.process import find_programs
 from tests.mailbackend.dovecot_stand import (
     ADDRESS,
     API_KEY,
@@ -49,13 +48,11 @@ def clean(live: Stand) -> None:
         for row in client.list()[1]:
             assert isinstance(row, bytes)
             name = row.decode().partition(' "/" ')[2]
-            client.select(name)
-            client.store("1:*", "+FLAGS", r"\Deleted") if client.untagged_responses["EXISTS"] != [
-                b"0"
-            ] else None
-            client.expunge()
-            client.close()
-            if name.strip('"') not in ("INBOX", "Sent", "Drafts", "Junk", "Trash", "Archive"):
+            if select(client, name) == "OK":
+                client.uid("STORE", "1:*", "+FLAGS", r"\Deleted")
+                client.expunge()
+            if name not in ("INBOX", "Sent", "Drafts", "Junk", "Trash", "Archive"):
+                client.unselect()
                 client.delete(name)
         client.logout()
 
@@ -89,6 +86,10 @@ def kept(stand: Stand, address: str = ADDRESS) -> dict[str, int]:
     return {head.subject: uid for uid, head in client.kept_headers(address, uids).items()}
 
 
+def uids_kept(stand: Stand, address: str = ADDRESS) -> set[int]:
+    return {message.uid for message in api(stand).kept_messages(address, range(1, 50_000))}
+
+
 def removals(stand: Stand) -> list[Removed]:
     lines = stand.data.event_log.read_text().splitlines()
     return [removal for removal in map(read_removal, lines) if removal is not None]
@@ -108,7 +109,7 @@ def wait_for_removal(stand: Stand, address: str, uid: int) -> Removed:
 
 def select(client: imaplib.IMAP4, folder: str) -> str:
     """Open a folder, even one that cannot be changed, and return Dovecot's answer."""
-    status, _data = client._simple_command("SELECT", folder)  # type: ignore[attr-defined]  # select() refuses some
+    status, _data = client._simple_command("SELECT", folder)
     client.is_readonly = True
     client.state = "SELECTED" if status == "OK" else "AUTH"
     return str(status)
@@ -128,7 +129,6 @@ def test_whatever_expunges_keeps_the_message_and_says_who(live: Stand) -> None:
     client.create("Old/things")
     client.uid("MOVE", client.uid("SEARCH", "SUBJECT", '"By folder"')[1][0].decode(), "Old/things")
     client.delete("Old/things")
-    session = {removal.session for removal in removals(live)}
     owner = pop(live, POP_ENDS)
     owner.dele(1)
     owner.quit()
@@ -145,17 +145,15 @@ def test_whatever_expunges_keeps_the_message_and_says_who(live: Stand) -> None:
         removal = wait_for_removal(live, address, found[subject])
         assert (removal.protocol, removal.folder) == (protocol, folder), subject
         assert bool(removal.session) == (protocol != "doveadm")
-        assert protocol != "imap" or removal.session in session | {removal.session}
     client.logout()
 
 
 def expunge_by_hand(stand: Stand, folder: str) -> None:
     """Do what an administrator does with doveadm; the panel's own client does no such thing."""
-    programs = find_programs("", as_root=False)
     config = stand.data.configurations / "current" / "dovecot.conf"
     query = ["mailbox", folder, "subject", "By doveadm"]
     command = [
-        str(programs.dovecot.with_name("doveadm")),
+        "doveadm",
         "-c",
         str(config),
         "expunge",
@@ -196,8 +194,7 @@ def test_a_message_for_several_is_kept_for_each(live: Stand) -> None:
         assert "For two" in kept(live, address)
 
 
-@pytest.mark.parametrize("folder", ["INBOX", "Made"])
-def test_its_owner_does_not_meet_it_and_cannot_change_it(live: Stand, folder: str) -> None:
+def test_its_owner_does_not_meet_it_and_cannot_change_it(live: Stand) -> None:
     deliver(live, "Away", ADDRESS)
     deliver(live, "There", ADDRESS)
     client = sign_in(live)
@@ -206,18 +203,19 @@ def test_its_owner_does_not_meet_it_and_cannot_change_it(live: Stand, folder: st
     client.store("1", "+FLAGS", r"\Deleted")
     client.expunge()
     before = kept(live)
-    for pattern in ("*", "%", "*/*", ".EXPUNGED/*", ".*"):
+    for pattern in ("*", "%", "*/*", "%/%", "*all"):
         for name in ("LIST", "LSUB"):
             client.untagged_responses = {}
-            client._simple_command(name, '""', f'"{pattern}"')  # type: ignore[attr-defined]
+            client._simple_command(name, '""', f'"{pattern}"')
             assert "EXPUNGED" not in str(client.untagged_responses)
     assert "EXPUNGED" not in str(client.namespace())
     client.subscribe(KEPT)
     assert "EXPUNGED" not in str(client.lsub()) + str(client.list())
     for name in (KEPT, '".EXPUNGED"', '".EXPUNGED/INBOX"', '".EXPUNGED/other"', '".EXPUNGED/all/below"'):
-        select(client, folder)
+        select(client, "INBOX")
         assert client.append(name, "", "", b"Subject: Put in\r\n\r\n")[0] == "NO"
-        assert client.copy("1", name)[0] == "NO" or folder == "Made"
+        assert client.copy("1", name)[0] == "NO"
+        assert client.uid("MOVE", "1:*", name)[0] == "NO"
         assert client.rename(name, "mine")[0] == "NO"
         assert client.rename("Made", name)[0] == "NO"
         assert client.delete(name)[0] == "NO"
@@ -312,15 +310,11 @@ def test_a_folders_name_forges_nothing(live: Stand, name: str, said: str) -> Non
     client = sign_in(live)
     client.create(name)
     client.append(name, "", "", b"Subject: Named\r\n\r\n")
-    before = set(kept(live).values())
+    before = uids_kept(live)
     select(client, name)
     client.store("1", "+FLAGS", r"\Deleted")
     client.expunge()
-    (uid,) = (
-        message.uid
-        for message in api(live).kept_messages(ADDRESS, range(1, 50_000))
-        if message.uid not in before | set()
-    )
+    (uid,) = uids_kept(live) - before
     removal = wait_for_removal(live, ADDRESS, uid)
     assert removal.folder == said
 
