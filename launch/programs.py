@@ -59,6 +59,7 @@ def programs(settings: Environment, checkout: Path, account: Account | None) -> 
     """
     found = [
         Program("mail", _mail(settings, checkout, account), stop_seconds=30, kill_group=False, as_root=True),
+        Program("recorder", _recorder(checkout), stop_seconds=10),
         Program("web", _web(settings, checkout), stop_seconds=15),
         Program("worker", _worker(checkout), stop_seconds=30),
         Program("beat", _beat(settings, checkout), stop_seconds=10),
@@ -99,6 +100,10 @@ def _mail(settings: Environment, checkout: Path, account: Account | None) -> tup
         str(settings.data_dir.root),
     )
     return (*command, "--account", account.name) if account else command
+
+
+def _recorder(checkout: Path) -> tuple[str, ...]:
+    return (_bin(checkout, "python"), str(checkout / "manage.py"), "recordconnections")
 
 
 def _web(settings: Environment, checkout: Path) -> tuple[str, ...]:

@@ -103,6 +103,8 @@ def _password_query(tokens: Tokens) -> str:
     columns = (
         "address AS user, password, 'main' AS cred, "
         f"CASE WHEN active = 1 AND {allowed} THEN NULL ELSE 'Y' END AS nologin, "
+        f"CASE WHEN active <> 1 THEN COALESCE(reason, 'suspended') WHEN {allowed} THEN NULL "
+        "ELSE 'protocol_off' END AS refused, "
         f"CASE WHEN active <> 1 THEN {inactive} WHEN {allowed} THEN NULL ELSE {switched_off} END AS reason"
     )
     return _select(columns, "mail_login", tokens)

@@ -86,6 +86,7 @@ class Connection(models.Model):
     credential = models.CharField(max_length=40, blank=True)  # "main"
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)  # of a refusal, when it was refused
+    pid = models.BigIntegerField(null=True)  # of the process that serves it: how a crash is told
     remote_ip = models.CharField(max_length=45, blank=True)  # as `ipaddress` writes it
     remote_net = models.CharField(max_length=45, blank=True)  # its /24, or /48 of IPv6: for the index
     remote_port = models.PositiveIntegerField(null=True)
@@ -199,7 +200,6 @@ class HourlyCount(models.Model):
             models.UniqueConstraint(
                 fields=["hour", "customer", "protocol", "outcome"],
                 name="hourly_count_once",
-                nulls_distinct=False,
             ),
         ]
         indexes = [models.Index(fields=["customer", "hour"], name="hourly_count_customer")]

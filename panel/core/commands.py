@@ -36,7 +36,7 @@ LONGEST_LINE = 4096
 
 
 class Command(BaseCommand):
-    """A command that answers with a dictionary, or a list of them, shown as lines or as one JSON document."""
+    """A command that answers with a dictionary, shown as lines or as one JSON document."""
 
     requires_system_checks: list[str] = []
 
@@ -70,14 +70,14 @@ class Command(BaseCommand):
         """Add the command's own arguments."""
 
     def answer(self, **options: Any) -> dict[str, Any] | list[dict[str, Any]]:
-        """Do the work and return what to show.
+        """Do the work and return what to show: values by name, or a row for each of several things.
 
         Raises:
             Problem: with a sentence for the person who typed the command.
         """
         raise NotImplementedError
 
-    def failed(self, answer: dict[str, Any]) -> str:  # noqa: ARG002 - for the commands that need it
+    def failed(self, answer: Any) -> str:  # noqa: ARG002 - for the commands that need it
         """Return a line for standard error if the answer means that something failed, else an empty string."""
         return ""
 
@@ -97,7 +97,7 @@ class Command(BaseCommand):
         finally:
             logging.disable(logging.NOTSET)
         self.stdout.write(json.dumps(answer, ensure_ascii=False) if options["json"] else _as_lines(answer))
-        failure = self.failed(answer) if isinstance(answer, dict) else ""
+        failure = self.failed(answer)
         if failure:
             raise CommandError(failure)
 
@@ -173,17 +173,13 @@ _LABELS = {
     "address": pgettext_lazy("in a command's answer", "address"),
     "bytes": pgettext_lazy("in a command's answer", "bytes"),
     "certificate": pgettext_lazy("in a command's answer", "certificate"),
-    "date": pgettext_lazy("in a command's answer", "date"),
     "delivered": pgettext_lazy("in a command's answer", "delivered"),
     "domain": pgettext_lazy("in a command's answer", "domain"),
     "email": pgettext_lazy("in a command's answer", "email"),
     "error": pgettext_lazy("in a command's answer", "error"),
     "failures": pgettext_lazy("in a command's answer", "failures"),
-    "folder": pgettext_lazy("in a command's answer", "folder"),
     "found": pgettext_lazy("in a command's answer", "found"),
-    "from": pgettext_lazy("in a command's answer", "from"),
     "home": pgettext_lazy("in a command's answer", "home"),
-    "id": pgettext_lazy("in a command's answer", "id"),
     "mailboxes": pgettext_lazy("in a command's answer", "mailboxes"),
     "mended": pgettext_lazy("in a command's answer", "mended"),
     "messages": pgettext_lazy("in a command's answer", "messages"),
@@ -193,18 +189,13 @@ _LABELS = {
     "password": pgettext_lazy("in a command's answer", "password"),
     "pid": pgettext_lazy("in a command's answer", "pid"),
     "pop_deletes": pgettext_lazy("in a command's answer", "pop_deletes"),
-    "protocol": pgettext_lazy("in a command's answer", "protocol"),
     "protocols": pgettext_lazy("in a command's answer", "protocols"),
     "quota_bytes": pgettext_lazy("in a command's answer", "quota_bytes"),
     "refused": pgettext_lazy("in a command's answer", "refused"),
     "removed": pgettext_lazy("in a command's answer", "removed"),
-    "removed_at": pgettext_lazy("in a command's answer", "removed_at"),
-    "session": pgettext_lazy("in a command's answer", "session"),
     "sign in as": pgettext_lazy("in a command's answer", "sign in as"),
     "since": pgettext_lazy("in a command's answer", "since"),
-    "size": pgettext_lazy("in a command's answer", "size"),
     "state": pgettext_lazy("in a command's answer", "state"),
-    "subject": pgettext_lazy("in a command's answer", "subject"),
     "thorough": pgettext_lazy("in a command's answer", "thorough"),
     "until": pgettext_lazy("in a command's answer", "until"),
     "used_bytes": pgettext_lazy("in a command's answer", "used_bytes"),
@@ -219,7 +210,7 @@ def _on_one_line(text: str) -> str:
 
 def _as_lines(answer: dict[str, Any] | list[dict[str, Any]]) -> str:
     if isinstance(answer, list):
-        return "\n\n".join(map(_as_lines, answer))
+        return "\n".join("\t".join(_plain(value) for value in row.values()) for row in answer)
     lines = [
         _("%(name)s: %(value)s") % {"name": _LABELS.get(name, name), "value": _plain(value)}
         for name, value in answer.items()

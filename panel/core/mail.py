@@ -95,9 +95,21 @@ def mail_config() -> MailConfig:
         certificate=environment.tls_certificate or str(data_dir.tls / "mail.crt"),
         private_key=environment.tls_key or str(data_dir.tls / "mail.key"),
         api_key=api_key(),
-        instance=f"restante-{installation.mail_root_id[:8]}",
+        instance=_instance(installation),
         mail_root_id=installation.mail_root_id,
     )
+
+
+def node() -> str:
+    """Return the name of this Dovecot, by which rows of its log are known.
+
+    Raises:
+        Problem: if Restante is not set up yet.
+    """
+    installation = Installation.objects.first()
+    if installation is None:
+        raise Problem(in_words("Restante is not set up yet: run 'make run' once."))
+    return _instance(installation)
 
 
 def write_mail_config() -> None:
@@ -121,6 +133,10 @@ def dovecot_role() -> tuple[str, str]:
     """Return name and password of Dovecot's own PostgreSQL role, which may read the views only."""
     name = f"{settings.DATABASES['default']['NAME']}_dovecot"
     return name, read_or_make(settings.DATA_DIR.keys / "dovecot-database")
+
+
+def _instance(installation: Installation) -> str:
+    return f"restante-{installation.mail_root_id[:8]}"
 
 
 def _database() -> SqliteDatabase | PostgresDatabase:

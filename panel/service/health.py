@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.core.cache import cache
 from django.db import DatabaseError, connection
 from django_redis import get_redis_connection
@@ -9,6 +10,7 @@ from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import RedisError
 
 from mailbackend.supervisor.control import ControlRefused, SupervisorDown
+from panel.connections.recorder import is_at_work
 from panel.core import mail
 from panel.core.tasks import WORKER_SEEN
 
@@ -17,7 +19,13 @@ OK = "ok"
 
 def parts() -> dict[str, str]:
     """Return the state of each part."""
-    return {"database": _database(), "redis": _redis(), "mail": _mail(), "worker": _worker()}
+    return {
+        "database": _database(),
+        "redis": _redis(),
+        "mail": _mail(),
+        "recorder": _recorder(),
+        "worker": _worker(),
+    }
 
 
 def _database() -> str:
@@ -43,6 +51,10 @@ def _mail() -> str:
     except (SupervisorDown, ControlRefused):
         return "down"
     return OK if status.state == "RUNNING" else status.state.lower()
+
+
+def _recorder() -> str:
+    return OK if is_at_work(settings.DATA_DIR) else "down"
 
 
 def _worker() -> str:

@@ -43,7 +43,7 @@ def checkout(tmp_path: Path) -> Path:
 def test_order_and_restarting(settings: Environment, checkout: Path) -> None:
     _, found = _read(settings, checkout, None)
     ordered = sorted(found.values(), key=lambda process: process.priority)
-    assert [process.name for process in ordered] == ["redis", "mail", "web", "worker", "beat"]
+    assert [process.name for process in ordered] == ["redis", "mail", "recorder", "web", "worker", "beat"]
     for process in ordered:
         assert process.autorestart is not False
         assert process.startretries == 1_000_000
@@ -79,7 +79,7 @@ def test_no_secret_is_written(settings: Environment, checkout: Path, monkeypatch
 
 def test_no_private_redis_beside_another(settings: Environment, checkout: Path) -> None:
     _, found = _read(replace(settings, redis_url="redis://cache/0"), checkout, None)
-    assert set(found) == {"mail", "web", "worker", "beat"}
+    assert set(found) == {"mail", "recorder", "web", "worker", "beat"}
 
 
 def test_as_root_only_the_mail_service_stays_root(settings: Environment, checkout: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_path_that_cannot_be_written_is_refused(settings: Environment, name: s
 def test_the_units_run_every_process() -> None:
     folder = Path(__file__).resolve().parents[2] / "deploy" / "systemd"
     target = (folder / "restante.target").read_text()
-    for name in ("redis", "mail", "web", "worker", "beat"):
+    for name in ("redis", "mail", "recorder", "web", "worker", "beat"):
         unit = (folder / f"restante-{name}.service").read_text()
         assert f"-m launch program {name}{os.linesep}" in unit
         assert f"User={'root' if name == 'mail' else 'restante'}\n" in unit

@@ -21,6 +21,7 @@ PROCESSES = {
     "mail": r"-m mailbackend\.supervisor",
     "web": r"gunicorn panel\.wsgi",
     "worker": r"celery -A panel worker",
+    "recorder": r"manage.py recordconnections",
     "beat": r"celery -A panel beat",
 }
 

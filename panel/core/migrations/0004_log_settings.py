@@ -4,20 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('core', '0003_map'),
+        ("core", "0003_map"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='installation',
-            name='connection_days',
+            model_name="installation",
+            name="connection_days",
             field=models.PositiveIntegerField(default=90),
         ),
         migrations.AddField(
-            model_name='installation',
-            name='recovery_days',
+            model_name="installation",
+            name="recovery_days",
             field=models.PositiveIntegerField(default=14),
         ),
     ]

@@ -1,0 +1,86 @@
+"""Connections as others read them: the JSON of the contract, and CSV."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from panel.connections.models import Connection
+
+#: What one connection tells others, in this order: keep it, programs read it.
+COLUMNS = (
+    "session", "address", "protocol", "outcome", "reason", "device", "remote_ip", "tls", "client", "started_at",
+    "ended_at", "bytes_in", "bytes_out", "retrieved", "deleted", "expunged",
+)  # fmt: skip
+
+
+def as_json(connection: Connection) -> dict[str, Any]:
+    """Return a connection as the contract says it.
+
+    Times are ISO 8601 in UTC; what is not known, or not yet, is null; sizes are bytes. `device` is the label of a
+    device password, or "main"; `client` is what the program called itself, with its version.
+    """
+    return {
+        "session": connection.session,
+        "address": connection.address,
+        "protocol": connection.protocol,
+        "outcome": connection.outcome,
+        "reason": connection.reason or None,
+        "device": connection.credential or None,
+        "remote_ip": connection.remote_ip or None,
+        "tls": connection.tls or None,
+        "client": client_of(connection) or None,
+        "started_at": _in_utc(connection.started_at),
+        "ended_at": _in_utc(connection.ended_at),
+        "bytes_in": connection.bytes_in,
+        "bytes_out": connection.bytes_out,
+        "retrieved": connection.retrieved,
+        "deleted": connection.deleted,
+        "expunged": connection.expunged,
+    }
+
+
+def client_of(connection: Connection) -> str:
+    """Return what a mail program called itself, with its version; empty where it did not."""
+    return f"{connection.client_name} {connection.client_version}".strip()
+
+
+def csv_lines(connections: Iterable[Connection]) -> Iterator[str]:
+    """Yield the lines of a CSV file (RFC 4180), its head first."""
+    writer = csv.writer(_Echo())
+    yield writer.writerow(COLUMNS)
+    for connection in connections:
+        yield writer.writerow([_harmless(value) for value in as_json(connection).values()])
+
+
+def json_lines(connections: Iterable[Connection]) -> Iterator[str]:
+    """Yield one JSON document, an array, in pieces: each connection on its own line."""
+    before = "[\n"
+    for connection in connections:
+        yield before + json.dumps(as_json(connection), ensure_ascii=False)
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+class _Echo:
+    """A file for csv's writer that hands each line back."""
+
+    def write(self, text: str) -> str:
+        """Return what is written."""
+        return text
+
+
+def _in_utc(at: datetime | None) -> str | None:
+    return at.astimezone(UTC).isoformat() if at is not None else None
+
+
+def _harmless(value: object) -> object:
+    """Keep a spreadsheet from taking a name for a formula: clients choose their addresses and names."""
+    if value is None:
+        return ""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
+        return f"'{value}"
+    return value

@@ -1,0 +1,402 @@
+"""What happened → rows: the lines about one connection are put together, across batches and restarts.
+
+A `Fold` is made for each batch from what the database knows, and saved with it in one transaction: what it keeps
+between two batches (`LogPosition.pending`) is never ahead of the rows, nor behind.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any
+
+from django.db import connection
+from django.db.models import F
+
+from mailbackend.dovecot import events
+from panel.connections import storing
+from panel.connections.attribution import Attribution
+from panel.connections.models import CLIENT_MAX, TRIED_MAX, Connection, HourlyCount, LogGap, LogPosition
+from panel.connections.storing import Row
+
+_ACCEPTED, _REFUSED = Connection.Outcome.ACCEPTED.value, Connection.Outcome.REFUSED.value
+_STOPPED = Connection.End.SERVER_STOPPED.value
+#: How many of each kind are kept between two batches; the oldest are given up first. A connection that has not signed
+#: in is closed by Dovecot after some minutes.
+PENDING_MAX = 20_000
+#: Prefix lengths of the networks that rows are found by.
+NET_4, NET_6 = 24, 48
+
+
+class Fold:
+    """The rows that a batch of events makes and changes.
+
+    Args:
+        position: how far the log is stored; its `pending` is taken up, and renewed by `save`.
+    """
+
+    def __init__(self, position: LogPosition) -> None:
+        self.position = position
+        self.node = position.node
+        pending = position.pending
+        #: Refused passwords of connections that nobody has signed in on yet.
+        self.attempts: dict[str, int] = dict(pending.get("attempts", {}))
+        self.in_the_clear: dict[str, bool] = dict(pending.get("in_the_clear", {}))
+        #: What programs said they are before anybody signed in, by session or by address and port.
+        self.clients: dict[str, list[str]] = dict(pending.get("clients", {}))
+        #: Sessions whose end was read before their beginning.
+        self.endings: dict[str, str] = dict(pending.get("endings", {}))
+        self.stopping: bool = pending.get("stopping", False)
+        self.new: list[Row] = []
+        self.changed: dict[tuple[str, int], Row] = {}
+        self.seen: dict[int, datetime] = {}
+        self.counts: Counter[tuple[datetime, int | None, str, str]] = Counter()
+        self.gaps: list[LogGap] = []
+        self._by_key: dict[tuple[str, int], Row] = {}
+        self._new_keys: set[tuple[str, int]] = set()
+        self._attribution = Attribution()
+        self._last: str | None = None  # when what was taken last happened
+
+    def take(self, happened: list[events.Event]) -> None:
+        """Take up a batch, in the order of the log."""
+        self._look_up(happened)
+        for event in happened:
+            _TAKERS[type(event)](self, event)
+            self._last = getattr(event, "at", self._last)
+
+    def lost(self, cause: LogGap.Cause, until: datetime | None, segments: int = 0) -> None:
+        """Note that something is missing between the last line that was stored and `until`."""
+        began = self.position.line_at
+        self.gaps.append(
+            LogGap(node=self.node, cause=cause, began_at=began, ended_at=until, segments=segments)
+        )
+
+    def save(self) -> None:
+        """Save rows, counts and gaps, and renew the position's `pending`, in this transaction.
+
+        Raises:
+            DatabaseError: if the database does not take it.
+        """
+        storing.insert(self.new)
+        storing.update([row for key, row in self.changed.items() if key not in self._new_keys])
+        self._note_last_seen()
+        self._count()
+        LogGap.objects.bulk_create(self.gaps)
+        self.position.pending = {
+            "attempts": _bounded(self.attempts),
+            "in_the_clear": _bounded(self.in_the_clear),
+            "clients": _bounded(self.clients),
+            "endings": _bounded(self.endings),
+            "stopping": self.stopping,
+        }
+
+    # --- what the database knows already
+
+    def _look_up(self, happened: list[events.Event]) -> None:
+        """Read the rows that this batch changes, and whose the addresses are, with a few queries for all."""
+        addresses, sessions = set(), set()
+        begun = {event.session for event in happened if isinstance(event, events.Begun)}
+        for event in happened:
+            if isinstance(event, events.Begun | events.Refused | events.Aborted | events.Ended):
+                addresses.add(clean_address(event.address))
+            if isinstance(event, events.Ended | events.Identified) and event.session not in begun:
+                sessions.add(event.session)
+            if isinstance(event, events.Aborted) and event.session in self.attempts:
+                sessions.add(event.session)
+            if isinstance(event, events.Begun) and event.session in self.endings:
+                sessions.add(event.session)
+        self._attribution.look_up(addresses)
+        sessions.discard("")
+        self._read_rows(sorted(sessions))
+
+    def _read_rows(self, sessions: list[str]) -> None:
+        for start in range(0, len(sessions), 500):
+            chunk = sessions[start : start + 500]
+            self._keep(Connection.objects.filter(node=self.node, session__in=chunk))
+
+    def _read_open(self) -> list[Row]:
+        """Return all sessions that are open, those of this batch included."""
+        rows = Connection.objects.filter(node=self.node, ended_at=None).order_by()
+        known = set(self._by_key)
+        self._keep(row for row in rows.iterator() if (row.session, row.attempt) not in known)
+        return [row for row in self._by_key.values() if row.ended_at is None]
+
+    def _keep(self, rows: Iterable[Connection]) -> None:
+        for row in rows:
+            self._by_key[(row.session, row.attempt)] = Row(*(getattr(row, name) for name in storing.COLUMNS))
+
+    # --- events
+
+    def _begun(self, event: events.Begun) -> None:
+        at = parse_time(event.at)
+        name, version = self._client(event.session, event.remote_ip, event.remote_port)
+        self.attempts.pop(event.session, None)
+        self.in_the_clear.pop(event.session, None)
+        row = self._row(event, at, attempt=0, outcome=_ACCEPTED, reason="")
+        row.ended_at, row.pid = None, event.pid
+        row.client_name, row.client_version = name, version
+        row.tls, row.cipher = event.tls[:20], event.cipher[:60]
+        row.credential = _clean(event.credential, 40)
+        if self.endings.pop(event.session, None) is not None:
+            self._complete_early_end(row)
+        else:
+            self._add(row)
+        if row.mailbox_id is not None:
+            self.seen[row.mailbox_id] = max(at, self.seen.get(row.mailbox_id, at))
+
+    def _complete_early_end(self, row: Row) -> None:
+        """The end was read first, and stands as a row: what it did not know is told by the beginning."""
+        there = self._by_key.get((row.session, 0))
+        if there is None:
+            self._add(row)
+            return
+        for name in (
+            "credential",
+            "started_at",
+            "pid",
+            "remote_ip",
+            "remote_net",
+            "remote_port",
+            "mechanism",
+        ):
+            setattr(there, name, getattr(row, name))
+        for name in ("tls", "cipher", "client_name", "client_version"):
+            setattr(there, name, getattr(row, name))
+        if there.ended_at is not None and there.ended_at < there.started_at:
+            there.ended_at = there.started_at
+        if (row.session, 0) not in self._new_keys:
+            Connection.objects.filter(node=self.node, session=row.session, attempt=0).update(
+                **{name: getattr(there, name) for name in storing.COLUMNS}
+            )
+
+    def _refused(self, event: events.Refused) -> None:
+        number = self.attempts.pop(event.session, 0) + 1
+        self.attempts[event.session] = number
+        self._add(self._row(event, parse_time(event.at), number, outcome=_REFUSED, reason=event.reason))
+
+    def _aborted(self, event: events.Aborted) -> None:
+        known = self.attempts.pop(event.session, 0)
+        in_the_clear = self.in_the_clear.pop(event.session, False)
+        self._client(event.session, event.remote_ip, event.remote_port)
+        for number in range(1, known + 1):
+            self._complete_refusal(event, number)
+        reasons = [
+            Connection.Refusal.NO_TLS.value if in_the_clear else Connection.Refusal.UNKNOWN_ADDRESS.value
+        ] * (event.attempts - known)
+        if event.reason in Connection.Refusal.values and not (
+            known and event.reason in ("temporary_failure", "gave_up")
+        ):
+            reasons.append(event.reason)
+        at = parse_time(event.at)
+        for number, reason in enumerate(reasons, known + 1):
+            row = self._row(event, at, number, outcome=_REFUSED, reason=reason)
+            row.tls, row.cipher = event.tls[:20], event.cipher[:60]
+            row.credential = _clean(event.credential, 40)
+            self._add(row)
+
+    def _complete_refusal(self, event: events.Aborted, number: int) -> None:
+        row = self._by_key.get((event.session, number))
+        if row is not None:
+            row.tls, row.cipher = event.tls[:20], event.cipher[:60]
+            self._change(row)
+
+    def _note_in_the_clear(self, event: events.InTheClear) -> None:
+        self.in_the_clear[event.session] = True
+
+    def _ended(self, event: events.Ended) -> None:
+        at = parse_time(event.at)
+        row = self._by_key.get((event.session, 0))
+        if row is None:
+            # Two processes write the beginning and the end of a session: of a short one the end can come first.
+            row = self._row(event, at, attempt=0, outcome=_ACCEPTED, reason="")
+            self.endings[event.session] = event.at
+            self._add(row)
+        elif row.ended_at is not None and (row.reason != _STOPPED or row.bytes_in is not None):
+            return
+        row.ended_at = max(at, row.started_at)  # the clock may have been set back
+        row.reason = self._why_ended(event.reason)
+        row.bytes_in, row.bytes_out = event.bytes_in, event.bytes_out
+        row.retrieved, row.deleted, row.expunged = event.retrieved, event.deleted, event.expunged
+        self._change(row)
+
+    def _why_ended(self, reason: str) -> str:
+        """2.3 says the same of a kick and of its own end."""
+        if reason == "shut_down":
+            return _STOPPED if self.stopping else Connection.End.KICKED.value
+        return reason
+
+    def _identified(self, event: events.Identified) -> None:
+        said = [_clean(event.name, CLIENT_MAX), _clean(event.version, CLIENT_MAX)]
+        row = self._by_key.get((event.session, 0)) if event.session else None
+        if row is None:
+            self.clients[event.session or f"{event.remote_ip} {event.remote_port}"] = said
+        elif any(said):
+            row.client_name, row.client_version = said
+            self._change(row)
+
+    def _process_ended(self, event: events.ProcessEnded) -> None:
+        for row in self._read_open():
+            if row.pid == event.pid:
+                self._close(row, parse_time(event.at))
+
+    def _stop(self, event: events.Stopping) -> None:  # noqa: ARG002 - one of the takers
+        self.stopping = True
+
+    def _started(self, event: events.Started) -> None:
+        """No session survives a start of Dovecot: what has no end has ended with the service, at the last line."""
+        self.stopping = False
+        at = parse_time(self._last) if self._last else self.position.line_at or parse_time(event.at)
+        for row in self._read_open():
+            self._close(row, at)
+        self.attempts.clear()
+        self.in_the_clear.clear()
+        self.clients.clear()
+        self.endings.clear()
+
+    def _log_killed(self, event: events.LogKilled) -> None:
+        self.lost(LogGap.Cause.LOG_KILLED, parse_time(event.at))
+
+    # --- rows
+
+    def _close(self, row: Row, at: datetime) -> None:
+        row.ended_at, row.reason = max(at, row.started_at), _STOPPED
+        self._change(row)
+
+    def _row(self, event: Any, at: datetime, attempt: int, *, outcome: str, reason: str) -> Row:
+        address = clean_address(event.address)
+        whose = self._attribution.of(address)
+        ip, net = address_and_network(getattr(event, "remote_ip", ""))
+        return Row(
+            node=self.node,
+            session=event.session,
+            attempt=attempt,
+            protocol=event.protocol,
+            outcome=outcome,
+            reason=reason,
+            address=address,
+            mailbox_id=whose[0],
+            domain_id=whose[1],
+            customer_id=whose[2],
+            credential="",
+            started_at=at,
+            ended_at=at,
+            pid=None,
+            remote_ip=ip,
+            remote_net=net,
+            remote_port=getattr(event, "remote_port", None),
+            tls="",
+            cipher="",
+            mechanism=_clean(getattr(event, "mechanism", ""), 20),
+            client_name="",
+            client_version="",
+            bytes_in=None,
+            bytes_out=None,
+            retrieved=None,
+            deleted=None,
+            expunged=None,
+        )
+
+    def _add(self, row: Row) -> None:
+        key = (row.session, row.attempt)
+        if key in self._by_key:
+            self._by_key[key] = row  # one id twice: the later one is what is known
+            self._change(row)
+            return
+        self.new.append(row)
+        self._by_key[key] = row
+        self._new_keys.add(key)
+        hour = row.started_at.replace(minute=0, second=0, microsecond=0)
+        self.counts[(hour, row.customer_id, row.protocol, row.outcome)] += 1
+
+    def _change(self, row: Row) -> None:
+        self.changed[(row.session, row.attempt)] = row
+
+    def _client(self, session: str, ip: str, port: int | None) -> tuple[str, str]:
+        by_session = self.clients.pop(session, None)
+        by_port = self.clients.pop(f"{ip} {port}", None)
+        name, version = by_session or by_port or ("", "")
+        return name, version
+
+    def _note_last_seen(self) -> None:
+        statement = (
+            "UPDATE addresses_mailbox SET last_seen_at = %s "
+            "WHERE id = %s AND (last_seen_at IS NULL OR last_seen_at < %s)"
+        )
+        adapt = connection.ops.adapt_datetimefield_value
+        rows = [(adapt(at), pk, adapt(at)) for pk, at in sorted(self.seen.items())]
+        if rows:
+            with connection.cursor() as cursor:
+                cursor.executemany(statement, rows)
+
+    def _count(self) -> None:
+        for (hour, customer_id, protocol, outcome), number in self.counts.items():
+            of_hour = HourlyCount.objects.filter(
+                hour=hour, customer=customer_id, protocol=protocol, outcome=outcome
+            )
+            if not of_hour.update(connections=F("connections") + number):
+                HourlyCount.objects.create(
+                    hour=hour,
+                    customer_id=customer_id,
+                    protocol=protocol,
+                    outcome=outcome,
+                    connections=number,
+                )
+
+
+_TAKERS: dict[type, Any] = {
+    events.Begun: Fold._begun,
+    events.Refused: Fold._refused,
+    events.Aborted: Fold._aborted,
+    events.InTheClear: Fold._note_in_the_clear,
+    events.Ended: Fold._ended,
+    events.Identified: Fold._identified,
+    events.ProcessEnded: Fold._process_ended,
+    events.Stopping: Fold._stop,
+    events.Started: Fold._started,
+    events.LogKilled: Fold._log_killed,
+}
+
+
+def parse_time(text: str) -> datetime:
+    """Return the moment that a line's time means, in UTC.
+
+    Raises:
+        ValueError: if it is none.
+    """
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+@lru_cache(maxsize=20_000)
+def clean_address(text: str) -> str:
+    """Return a name that was tried as it is stored and looked for: lower case, one line, harmless, not too long."""
+    return _clean(text, TRIED_MAX).lower()
+
+
+@lru_cache(maxsize=20_000)
+def address_and_network(text: str) -> tuple[str, str]:
+    """Return an IP address as it is stored, and the network that it is found by; empty texts if it is none."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return "", ""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        address = address.ipv4_mapped
+    length = NET_4 if address.version == 4 else NET_6
+    return str(address), str(ipaddress.ip_network((address, length), strict=False))
+
+
+def _clean(text: str, length: int) -> str:
+    """Control and formatting characters (Unicode categories C, Zl, Zp) become one sign each: none moves a terminal."""
+    if text.isascii() and text.isprintable():
+        return text[:length]
+    shown = (char if unicodedata.category(char)[0] != "C" else "\N{REPLACEMENT CHARACTER}" for char in text)
+    return " ".join("".join(shown).split("\u2028"))[:length]
+
+
+def _bounded(kept: dict[str, Any]) -> dict[str, Any]:
+    surplus = len(kept) - PENDING_MAX
+    return dict(list(kept.items())[surplus:]) if surplus > 0 else kept

@@ -1,0 +1,136 @@
+"""Rows into the database, as fast as it takes them: COPY on PostgreSQL, one prepared statement on SQLite.
+
+Only the recorder writes connections, so that nothing that others do is lost by going past the ORM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from panel.connections.models import Connection
+
+_TABLE = Connection._meta.db_table
+
+
+@dataclass(slots=True)
+class Row:
+    """A connection on its way into the database: fields as of `Connection`, in the order of its columns here."""
+
+    node: str
+    session: str
+    attempt: int
+    protocol: str
+    outcome: str
+    reason: str
+    address: str
+    mailbox_id: int | None
+    domain_id: int | None
+    customer_id: int | None
+    credential: str
+    started_at: datetime
+    ended_at: datetime | None
+    pid: int | None
+    remote_ip: str
+    remote_net: str
+    remote_port: int | None
+    tls: str
+    cipher: str
+    mechanism: str
+    client_name: str
+    client_version: str
+    bytes_in: int | None
+    bytes_out: int | None
+    retrieved: int | None
+    deleted: int | None
+    expunged: int | None
+
+
+COLUMNS = tuple(field.name for field in fields(Row))
+#: What a row says later than at its beginning.
+CHANGEABLE = (
+    "reason",
+    "ended_at",
+    "tls",
+    "cipher",
+    "client_name",
+    "client_version",
+    "bytes_in",
+    "bytes_out",
+    "retrieved",
+    "deleted",
+    "expunged",
+)
+#: PostgreSQL's types of these, for `unnest`.
+_TYPES = {
+    "ended_at": "timestamptz",
+    **dict.fromkeys(("bytes_in", "bytes_out", "retrieved", "deleted", "expunged"), "bigint"),
+}
+
+
+def insert(rows: Sequence[Row]) -> None:
+    """Insert rows, in this transaction.
+
+    Raises:
+        DatabaseError: if the database does not take them; nothing of them is there then.
+    """
+    if not rows:
+        return
+    if connection.vendor == "postgresql":
+        _copy(rows)
+    else:
+        names = ", ".join(COLUMNS)
+        marks = ", ".join(["%s"] * len(COLUMNS))
+        with connection.cursor() as cursor:
+            # Names are ours.
+            cursor.executemany(f"INSERT INTO {_TABLE} ({names}) VALUES ({marks})", _adapted(rows, COLUMNS))  # noqa: S608
+
+
+def update(rows: Sequence[Row]) -> None:
+    """Save what may have changed of rows that are there, in this transaction.
+
+    Raises:
+        DatabaseError: if the database does not take it.
+    """
+    if not rows:
+        return
+    if connection.vendor == "postgresql":
+        _update_joined(rows)
+    else:
+        changes = ", ".join(f"{name} = %s" for name in CHANGEABLE)
+        statement = f"UPDATE {_TABLE} SET {changes} WHERE node = %s AND session = %s AND attempt = %s"  # noqa: S608
+        with connection.cursor() as cursor:
+            cursor.executemany(statement, _adapted(rows, (*CHANGEABLE, "node", "session", "attempt")))
+
+
+def _copy(rows: Sequence[Row]) -> None:
+    names = ", ".join(COLUMNS)
+    with connection.cursor() as cursor, cursor.copy(f"COPY {_TABLE} ({names}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row([getattr(row, name) for name in COLUMNS])
+
+
+def _update_joined(rows: Sequence[Row]) -> None:
+    names = ("node", "session", "attempt", *CHANGEABLE)
+    types = {"attempt": "int", **_TYPES}
+    arrays = ", ".join(f"%s::{types.get(name, 'text')}[]" for name in names)
+    changes = ", ".join(f"{name} = new.{name}" for name in CHANGEABLE)
+    statement = (
+        f"UPDATE {_TABLE} AS old SET {changes} FROM unnest({arrays}) AS new({', '.join(names)}) "  # noqa: S608
+        "WHERE old.node = new.node AND old.session = new.session AND old.attempt = new.attempt"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [[getattr(row, name) for row in rows] for name in names])
+
+
+def _adapted(rows: Sequence[Row], names: Sequence[str]) -> list[list[Any]]:
+    adapt = connection.ops.adapt_datetimefield_value
+    found = []
+    for row in rows:
+        values = [getattr(row, name) for name in names]
+        found.append([adapt(value) if isinstance(value, datetime) else value for value in values])
+    return found
