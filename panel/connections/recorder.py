@@ -19,8 +19,10 @@ from pathlib import Path
 from django.db import DatabaseError, Error, connection, transaction
 
 from mailbackend.dovecot.events import Event, line_time, read_event
+from mailbackend.dovecot.removals import Removed, read_removal
 from mailbackend.paths import DataDir
 from mailbackend.supervisor.segments import Segment, list_segments, stored_up_to
+from panel.connections import removals
 from panel.connections.folding import Fold, parse_time
 from panel.connections.models import LogGap, LogPosition
 
@@ -140,6 +142,7 @@ def _position(node: str) -> LogPosition:
 
 def _store(position: LogPosition, piece: _Piece) -> None:
     happened: list[Event] = []
+    removed: list[Removed] = []
     last: str | None = None
     for line in piece.lines:
         at = line_time(line)
@@ -148,6 +151,9 @@ def _store(position: LogPosition, piece: _Piece) -> None:
         event = _event(line)
         if event is not None:
             happened.append(event)
+        removal = _removal(line)
+        if removal is not None:
+            removed.append(removal)
         last = at
     with transaction.atomic():
         _check_not_moved(position)
@@ -158,6 +164,7 @@ def _store(position: LogPosition, piece: _Piece) -> None:
             fold.lost(cause, _time(first), piece.missing)
         fold.take(happened)
         fold.save()
+        removals.save(position.node, removed)
         position.segment, position.offset = piece.segment, piece.offset
         position.line_at = _time(last) or position.line_at
         position.save()
@@ -180,6 +187,11 @@ def _event(line: str) -> Event | None:
         logger.warning("A line of the log cannot be read (%s): %r", err, line[:200])
         return None
     return event
+
+
+def _removal(line: str) -> Removed | None:
+    removal = read_removal(line)
+    return None if removal is None or _time(removal.at) is None else removal
 
 
 def _time(text: str | None) -> datetime | None:
