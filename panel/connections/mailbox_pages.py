@@ -32,7 +32,8 @@ class Entry:
         is_open: whether it goes on.
         key: an id in the page; empty for a gap.
         ended_at: when it ended.
-        first_at, count: of alike refusals in a row, when the first of them was, and how many there are.
+        first_at: when the first of alike refusals in a row was, or a gap began, if that was in another minute.
+        count: how many alike refusals it stands for.
     """
 
     at: datetime
@@ -98,7 +99,7 @@ def in_days(entries: Iterable[Entry], gaps: Iterable[LogGap], now: datetime) -> 
     """Return lines by day, newest first, with the gaps of the log among them and alike refusals told once."""
     days: list[Day] = []
     today = timezone.localdate(now)
-    lines = [*_folded(entries), *map(_gap, gaps)]
+    lines = [*folded(entries), *map(_gap, gaps)]
     for entry in sorted(lines, key=lambda entry: entry.at, reverse=True):
         day = timezone.localdate(entry.at)
         if not days or days[-1].day != day:
@@ -107,12 +108,12 @@ def in_days(entries: Iterable[Entry], gaps: Iterable[LogGap], now: datetime) -> 
     return days
 
 
-def _folded(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Yield entries, newest first, with alike refusals of one day that follow each other as one."""
+def folded(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """Yield lines, newest first, with alike refusals of one day that follow each other as one."""
     last: Entry | None = None
     for entry in entries:
         if last is not None and _alike(last, entry):
-            last = replace(last, first_at=entry.at, count=last.count + 1)
+            last = replace(last, first_at=_if_earlier(entry.at, last.at), count=last.count + 1)
             continue
         if last is not None:
             yield last
@@ -129,7 +130,13 @@ def _alike(one: Entry, other: Entry) -> bool:
 
 def _gap(gap: LogGap) -> Entry:
     at = gap.ended_at or gap.began_at or timezone.now()
-    return Entry(at=at, words=gap_in_words(gap), level="gap", first_at=gap.began_at, ended_at=gap.ended_at)
+    first_at = _if_earlier(gap.began_at, at) if gap.began_at else None
+    return Entry(at=at, words=gap_in_words(gap), level="gap", first_at=first_at, ended_at=gap.ended_at)
+
+
+def _if_earlier(first: datetime, last: datetime) -> datetime | None:
+    """Return a moment if it is of another minute than a later one: lists show no seconds."""
+    return first if first.replace(second=0, microsecond=0) < last.replace(second=0, microsecond=0) else None
 
 
 def _label(day: date, today: date) -> str:

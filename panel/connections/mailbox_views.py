@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
@@ -15,9 +16,10 @@ from django.views.decorators.http import require_safe
 from panel.accounts.access import open_to_owners
 from panel.addresses.hub import hub, mailbox_of_page
 from panel.addresses.models import Mailbox
-from panel.connections.mailbox_pages import entries_of, entry_of, in_days, level_of
+from panel.connections.mailbox_pages import entries_of, entry_of, folded, in_days, level_of
 from panel.connections.mailbox_selectors import SHOWN, Place, gaps_between, open_now, page_before
 from panel.connections.models import Connection
+from panel.connections.recorder import is_at_work
 from panel.connections.watching import Cursor, News, news_of, news_of_check, now_of, plain_ip
 from panel.core.models import Installation
 
@@ -60,6 +62,7 @@ def mailbox_connections(request: HttpRequest, pk: int) -> HttpResponse:
         ],
         "cursor": cursor,
         "days_kept": _days_kept(),
+        "at_work": is_at_work(settings.DATA_DIR),
     }
     template = "connections/_mailbox_connections.html" if since else "connections/mailbox_connections.html"
     return render(request, template, context)
@@ -84,10 +87,11 @@ def set_up_check(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         **hub(request, mailbox),
         "here_tab": "set_up_mailbox",
-        "entries": entries_of(news.connections, mailbox) if news else [],
+        "entries": list(folded(entries_of(news.connections, mailbox))) if news else [],
         "latest": entry_of(latest.connections[0], mailbox) if latest else None,
         "start": here,
         "cursor": news.cursor if news else here,
+        "at_work": is_at_work(settings.DATA_DIR),
         "remote_ip": plain_ip(request.META.get("REMOTE_ADDR", "")),
     }
     template = "connections/_set_up_check.html" if since else "connections/set_up_check.html"

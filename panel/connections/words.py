@@ -73,8 +73,10 @@ def gap_in_words(gap: LogGap) -> str:
 
 
 def duration_in_words(began: datetime, ended: datetime) -> str:
-    """Return how long something took, in one unit: `40 seconds`, `2 hours`."""
-    seconds = max(int((ended - began).total_seconds()), 0)
+    """Return how long something took, in one unit: `less than a second`, `40 seconds`, `2 hours`."""
+    seconds = int((ended - began).total_seconds())
+    if seconds < 1:
+        return _("less than a second")
     if seconds < 60:
         return ngettext("%(count)s second", "%(count)s seconds", seconds) % {"count": seconds}
     return timesince(began, ended, depth=1)

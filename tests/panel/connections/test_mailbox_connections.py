@@ -17,7 +17,7 @@ from django.utils import timezone
 from panel.addresses.models import Mailbox
 from panel.addresses.owners import owner_of
 from panel.addresses.services import create_mailbox
-from panel.connections import mailbox_selectors
+from panel.connections import mailbox_selectors, mailbox_views
 from panel.connections.mailbox_selectors import PAGE, Place, page_before
 from panel.connections.models import Connection, LogGap
 from panel.connections.watching import Cursor, now_of
@@ -89,6 +89,21 @@ def test_a_suspended_customers_people_do_not_see_it(cast: Cast, signed_in: SignI
     cast.customer.suspended_at = timezone.now()
     cast.customer.save()
     assert client.get(url_of(cast.mailbox)).status_code in (302, 404)
+
+
+def test_one_connection_is_told_in_words_too(cast: Cast, signed_in: SignIn) -> None:
+    session = a_session(cast.mailbox, protocol="pop3", retrieved=2, deleted=2, expunged=None)
+    stray = a_refusal(None, "unknown_address", address="anna", customer=cast.customer)
+    theirs = a_refusal(None, "unknown_address", address="anna", customer=cast.other_customer)
+    client = signed_in(cast.owner)
+    assert reverse("show_connection", args=[session.pk]) in client.get(url_of(cast.mailbox)).content.decode()
+    page = text_of(client, reverse("show_connection", args=[session.pk]))
+    assert "deleted them for POP: POP does not show them any more, IMAP still does." in page
+    assert "A copy stays on the server for 30 days" in page
+    lacks = f"type {cast.mailbox.address} as the user name"
+    assert lacks in text_of(client, reverse("show_connection", args=[stray.pk]))
+    # To the stranger their own mailboxes are named, and no other.
+    assert lacks not in text_of(signed_in(cast.stranger), reverse("show_connection", args=[theirs.pk]))
 
 
 def test_the_overview_tells_the_last_one(cast: Cast, signed_in: SignIn) -> None:
@@ -199,6 +214,19 @@ def test_gaps_are_told_where_they_are(cast: Cast, signed_in: SignIn) -> None:
     assert "the disk was nearly full" in text
     assert "was ended by force" in text
     assert "cannot be read" not in text
+
+
+def test_it_says_that_the_log_is_not_read(
+    cast: Cast, signed_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("mailbox_connections", "set_up_check"):
+        url = reverse(name, args=[cast.mailbox.pk])
+        for at_work in (True, False):
+            monkeypatch.setattr(mailbox_views, "is_at_work", lambda _data, answer=at_work: answer)
+            missing = "What happened in the last minutes may be missing here" in text_of(
+                signed_in(cast.owner), url
+            )
+            assert missing is not at_work
 
 
 def test_it_is_live(cast: Cast, signed_in: SignIn) -> None:
