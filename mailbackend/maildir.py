@@ -284,6 +284,11 @@ def measure(root: Path, home: PurePosixPath) -> Usage:
     return Usage(messages, used)
 
 
+def has_removed_mail(root: Path, home: PurePosixPath) -> bool:
+    """Return whether something was ever removed from a mailbox: Dovecot makes the folder for it with the first."""
+    return (root / home / "expunged" / ".all").is_dir()
+
+
 def homes_on_disk(root: Path) -> Iterator[PurePosixPath]:
     """Yield every home-like folder below the mail root, relative to it, builds in progress left out.
 

@@ -159,6 +159,12 @@ class DataDir:
         return self.dovecot / "conf"
 
     @property
+    def acl(self) -> Path:
+        """Rights in what was removed, which Dovecot 2.3's sessions read as the account: no secret, beside the
+        configurations, which only root may see."""
+        return self.dovecot / "acl"
+
+    @property
     def control_socket(self) -> Path:
         """Where the mail supervisor answers."""
         return self.dovecot / "control.sock"

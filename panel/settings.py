@@ -290,6 +290,17 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=4, minute=47),
         "options": {"expires": 3600},
     },
+    "end removed mail": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["end_removed_mail"],
+        "schedule": crontab(hour=1, minute=43),
+        "options": {"expires": 3600},
+    },
+    "end removed mail that is too much": {
+        "task": "panel.connections.tasks.start_ending_too_much",
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
     "look for the records that prove domains": {
         "task": "panel.addresses.tasks.start_due_domain_claims",
         "schedule": 60.0,

@@ -11,19 +11,40 @@ import http.client
 import json
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from mailbackend.addresses import AddressError, parse_address
+from mailbackend.dovecot.names import RECOVERABLE
 
 #: What the panel calls, by the API's names.
-ALLOWED_COMMANDS = frozenset({"who", "kick", "quotaGet"})
+ALLOWED_COMMANDS = frozenset({"who", "kick", "quotaGet", "mailboxStatus", "fetch", "expunge"})
+
+#: What is asked about a message that was removed; never what stands in it.
+_MESSAGE_FIELDS = ("uid", "date.saved.unixtime", "size.virtual")
+_HEADER_FIELDS = ("uid", "hdr.from.utf8", "hdr.subject.utf8", "hdr.date.utf8")
+#: Of its folder as a whole.
+_STATUS_FIELDS = ("messages", "vsize", "uidnext")
+#: How messages of it are named: a set of UIDs, and the time (seconds since 1970) before which they came.
+_QUERY = re.compile(
+    rf"mailbox {re.escape(RECOVERABLE)} uid [0-9]{{1,10}}(:[0-9]{{1,10}})?(,[0-9]{{1,10}}(:[0-9]{{1,10}})?)*"
+    r"( savedbefore [0-9]{1,11})?\Z"
+)
+#: The highest UID (RFC 3501, section 2.3.1.1).
+_UID_MAX = 2**32 - 1
+#: UIDs that one question is about, and messages that one order ends: bounds the answer's length and the time until it.
+UIDS_AT_ONCE, _ENDED_AT_ONCE = 50_000, 5_000
+#: Ranges in a set of UIDs: the longest has 22 characters with its comma.
+_RANGES_MAX = 45
+#: Characters of a header that are kept.
+_HEADER_MAX = 500
 
 #: Exit codes of sysexits.h as doveadm uses them (doveadm(1), "EXIT STATUS").
 _EX_NOUSER = 67
-_EX_NOHOST = 68
+_EX_NOHOST = 68  # or no such folder
 
 _PATH = "/doveadm/v1"
 _KIBIBYTE = 1024
@@ -112,6 +133,45 @@ class Quota:
 
 
 @dataclass(frozen=True)
+class Recoverable:
+    """What was removed from a mailbox and can be brought back, as a whole.
+
+    Attributes:
+        messages: how many there are.
+        used_bytes: their size, as a quota would count it.
+        next_uid: higher than the UID of each.
+    """
+
+    messages: int
+    used_bytes: int
+    next_uid: int
+
+
+@dataclass(frozen=True)
+class KeptMessage:
+    """A message that was removed and can be brought back.
+
+    Attributes:
+        uid: its UID (RFC 3501) in the recoverable mail.
+        removed_at: when it came there, in whole seconds.
+        size: its size in bytes, as a quota would count it.
+    """
+
+    uid: int
+    removed_at: datetime
+    size: int
+
+
+@dataclass(frozen=True)
+class Headers:
+    """What the head of a message says of it (RFC 5322), in plain text, shortened; empty where it does not."""
+
+    sender: str
+    subject: str
+    date: str
+
+
+@dataclass(frozen=True)
 class Doveadm:
     """The API of one running Dovecot.
 
@@ -167,6 +227,85 @@ class Doveadm:
         """
         rows = self._one(Command("quotaGet", {"user": _checked_address(address)})).rows
         return read_quota(rows)
+
+    def recoverable(self, address: str) -> Recoverable:
+        """Return what was removed from a mailbox and can be brought back, as a whole.
+
+        Where nothing was ever removed there is no such folder: that is an error, which doveadm logs too.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers.
+            DoveadmError: if doveadm refuses or its answer cannot be understood.
+        """
+        parameters = {"user": address, "field": _STATUS_FIELDS, "mailboxMask": [RECOVERABLE]}
+        return _recoverable(self._one(Command("mailboxStatus", parameters)).rows)
+
+    def kept_messages(
+        self, address: str, uids: range, *, before: datetime | None = None
+    ) -> list[KeptMessage]:
+        """Return what was removed from a mailbox and can be brought back, by UID.
+
+        Args:
+            address: the mailbox.
+            uids: where to look, at most `UIDS_AT_ONCE` of them, from 1 on.
+            before: only what was removed before this moment; None is all.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form, or `uids` are none.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers.
+            DoveadmError: if doveadm refuses or its answer cannot be understood.
+        """
+        if not 1 <= len(uids) <= UIDS_AT_ONCE or uids.step != 1 or uids[0] < 1:
+            raise ValueError(f"{uids} are not 1 to {UIDS_AT_ONCE} UIDs.")
+        query = _query(f"{uids[0]}:{min(uids[-1], _UID_MAX)}")
+        if before is not None:
+            query += ["savedbefore", str(int(before.timestamp()))]
+        command = Command("fetch", {"user": address, "field": _MESSAGE_FIELDS, "query": query})
+        messages = sorted(map(_kept_message, self._one(command).rows), key=lambda message: message.uid)
+        # Whatever doveadm made of the query: nothing younger is ever taken for old.
+        return [message for message in messages if before is None or message.removed_at < before]
+
+    def kept_headers(self, address: str, uids: Iterable[int]) -> dict[int, Headers]:
+        """Return what the heads of messages say that were removed; those that are gone are left out.
+
+        Args:
+            address: the mailbox.
+            uids: which messages of its recoverable mail.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form, or a UID is none.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers.
+            DoveadmError: if doveadm refuses or its answer cannot be understood.
+        """
+        found: dict[int, Headers] = {}
+        for uid_set in uid_sets(uids):
+            parameters = {"user": address, "field": _HEADER_FIELDS, "query": _query(uid_set)}
+            found |= dict(map(_headers, self._one(Command("fetch", parameters)).rows))
+        return found
+
+    def end_messages(self, address: str, uids: Iterable[int]) -> None:
+        """End messages for good that were removed. Those that are gone already are no error.
+
+        Args:
+            address: the mailbox.
+            uids: which messages of its recoverable mail.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form, or a UID is none.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers. Some may have ended.
+            DoveadmError: if doveadm refuses. Some may have ended.
+        """
+        for uid_set in uid_sets(uids):
+            command = Command("expunge", {"user": address, "query": _query(uid_set)})
+            answer = self.batch([command])[0]
+            # To 2.3 it is an error where nothing was ever removed; to 2.4 it is none.
+            if answer.exit_code != _EX_NOHOST:
+                _raise_for(answer, command)
 
     def batch(self, commands: Sequence[Command]) -> list[Answer]:
         """Run several commands in one request, in order; one that fails does not keep the next from running.
@@ -241,6 +380,48 @@ def read_quota(rows: Sequence[Mapping[str, str]]) -> Quota:
         raise DoveadmError("The mail service's answer about a quota cannot be understood.") from err
 
 
+def _recoverable(rows: Sequence[Mapping[str, str]]) -> Recoverable:
+    try:
+        (row,) = rows
+        return Recoverable(int(row["messages"]), int(row["vsize"]), int(row["uidnext"]))
+    except (KeyError, ValueError) as err:
+        raise DoveadmError("The mail service's answer about removed messages cannot be understood.") from err
+
+
+def uid_sets(uids: Iterable[int]) -> Iterator[str]:
+    """Yield sets of UIDs (RFC 3501's sequence-set), each for one command, that hold all of `uids`.
+
+    Raises:
+        ValueError: if one is no UID.
+    """
+    ranges: list[str] = []
+    count = 0
+    for first, last in _ranges(sorted(set(uids))):
+        ranges.append(str(first) if first == last else f"{first}:{last}")
+        count += last - first + 1
+        if len(ranges) == _RANGES_MAX or count >= _ENDED_AT_ONCE:
+            yield ",".join(ranges)
+            ranges, count = [], 0
+    if ranges:
+        yield ",".join(ranges)
+
+
+def _ranges(uids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Yield the first and last of each run in `uids`, which ascend; a run is at most `_ENDED_AT_ONCE` long."""
+    if uids and not 1 <= uids[0] <= uids[-1] <= _UID_MAX:
+        raise ValueError(f"{uids[0]} to {uids[-1]} are not UIDs.")
+    start = 0
+    for index, uid in enumerate(uids, 1):
+        full = index - start == _ENDED_AT_ONCE
+        if full or index == len(uids) or uids[index] != uid + 1:
+            yield uids[start], uid
+            start = index
+
+
+def _query(uid_set: str) -> list[str]:
+    return ["mailbox", RECOVERABLE, "uid", uid_set]
+
+
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
@@ -257,7 +438,27 @@ class _UnixConnection(http.client.HTTPConnection):
 def _checked(command: Command) -> dict[str, str | list[str]]:
     if command.name not in ALLOWED_COMMANDS:
         raise ValueError(f"{command.name!r} is not a command that may be sent.")
+    _check_reach(command)
     return {_checked_name(name): _checked_value(value) for name, value in command.parameters.items()}
+
+
+def _check_reach(command: Command) -> None:
+    """Commands that can reach any message are sent about what was removed alone, and read no more than its head."""
+    if command.name not in ("mailboxStatus", "fetch", "expunge"):
+        return
+    given = dict(command.parameters)
+    user, query = given.pop("user", ""), given.pop("query", ())
+    if not isinstance(user, str) or not user:
+        raise ValueError(f"{command.name!r} needs a mailbox.")
+    _checked_address(user)
+    if command.name == "mailboxStatus":
+        fits = not query and given == {"field": _STATUS_FIELDS, "mailboxMask": [RECOVERABLE]}
+    else:
+        fields = given.pop("field", None)
+        wanted = fields in (_MESSAGE_FIELDS, _HEADER_FIELDS) if command.name == "fetch" else fields is None
+        fits = wanted and not given and bool(_QUERY.match(" ".join(query)))
+    if not fits:
+        raise ValueError(f"{command.name!r} may not be sent with {dict(command.parameters)}.")
 
 
 def _checked_name(name: str) -> str:
@@ -291,7 +492,9 @@ def _checked_address(address: str) -> str:
 
 def _answers(text: bytes, count: int) -> list[Answer]:
     try:
-        by_tag = {tag: _answer(kind, value) for kind, value, tag in json.loads(text)}
+        # What stands in a message's head comes as it is, characters of no encoding and of control among it.
+        decoded = json.loads(text.decode("utf-8", "replace"), strict=False)
+        by_tag = {tag: _answer(kind, value) for kind, value, tag in decoded}
         return [by_tag[f"t{number}"] for number in range(count)]
     except (ValueError, TypeError, KeyError, AttributeError) as err:
         raise DoveadmError("The mail service's answer cannot be understood.") from err
@@ -323,3 +526,27 @@ def _session(row: Mapping[str, str]) -> Session:
         )
     except (KeyError, ValueError) as err:
         raise DoveadmError("The mail service's answer about sessions cannot be understood.") from err
+
+
+def _kept_message(row: Mapping[str, str]) -> KeptMessage:
+    try:
+        uid, saved, size = (int(row[name]) for name in _MESSAGE_FIELDS)
+        return KeptMessage(uid, datetime.fromtimestamp(saved, UTC), size)
+    except (KeyError, ValueError, OverflowError, OSError) as err:
+        raise DoveadmError("The mail service's answer about removed messages cannot be understood.") from err
+
+
+def _headers(row: Mapping[str, str]) -> tuple[int, Headers]:
+    try:
+        uid, sender, subject, date = (row[name] for name in _HEADER_FIELDS)
+        return int(uid), Headers(*map(_harmless, (sender, subject, date)))
+    except (KeyError, ValueError) as err:
+        raise DoveadmError("The mail service's answer about removed messages cannot be understood.") from err
+
+
+def _harmless(text: str) -> str:
+    """Return a header on one line, without what a terminal would obey."""
+    printable = "".join(
+        character if character.isprintable() else " " for character in text[: 4 * _HEADER_MAX]
+    )
+    return " ".join(printable.split())[:_HEADER_MAX]

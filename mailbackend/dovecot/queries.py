@@ -55,7 +55,8 @@ TOKENS_2_3 = Tokens(
     user="%Lu",
     protocol="%Ls",
     percent="%%",
-    quota_field="quota_rule",
+    # Numbered after the rule of the configuration: of these settings Dovecot reads no further than the first gap.
+    quota_field="quota_rule2",
     quota_before="*:bytes=",
     quota_after="",
 )

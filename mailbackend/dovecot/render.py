@@ -10,6 +10,7 @@ from urllib.parse import quote
 import jinja2
 
 from mailbackend.config import MailConfig, PostgresDatabase, SqliteDatabase
+from mailbackend.dovecot.names import RECOVERABLE, RECOVERABLE_PREFIX
 from mailbackend.dovecot.queries import TOKENS_2_3, TOKENS_2_4, Tokens, build_queries
 from mailbackend.paths import DataDir
 
@@ -128,6 +129,7 @@ def render(
         "certificate_file": folder / CERTIFICATE_FILE,
         "key_file": folder / KEY_FILE,
         "protocols": _protocols(config),
+        "recoverable": {"prefix": RECOVERABLE_PREFIX, "mailbox": RECOVERABLE},
         "queries": build_queries(family.tokens, data.mail),
         "database_driver": "sqlite" if isinstance(config.database, SqliteDatabase) else "pgsql",
         "database_connect": _database_connect(config.database),

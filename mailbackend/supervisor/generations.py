@@ -18,6 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from mailbackend.config import ConfigError, MailConfig
+from mailbackend.dovecot.names import RECOVERABLE_ACL
 from mailbackend.dovecot.render import CERTIFICATE_FILE, KEY_FILE, Identity, UnsupportedVersion, render
 from mailbackend.paths import DataDir
 from mailbackend.supervisor.process import Problem, Programs, validate
@@ -99,6 +100,7 @@ def build(data: DataDir, config: MailConfig, programs: Programs, identity: Ident
     """
     certificate = _read_pem(config.certificate, "certificate", "TLS_CERTIFICATE")
     key = _read_pem(config.private_key, "key", "TLS_KEY")
+    _write_acl(data)
     digest = _digest(data, config, programs, identity, certificate, key)
     current = linked(data, CURRENT)
     if current and _text(current.folder / _DIGEST_FILE) == digest:
@@ -125,6 +127,19 @@ def build(data: DataDir, config: MailConfig, programs: Programs, identity: Ident
         raise
     _sync_folder(data.configurations)
     return Generation(folder, config)
+
+
+def _write_acl(data: DataDir) -> None:
+    """Write the rights that Dovecot 2.3 reads from a file: whole, with a mode of its own whatever the umask."""
+    fresh = data.acl.with_name(f".{data.acl.name}")
+    fresh.unlink(missing_ok=True)
+    handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with open(handle, "wb") as stream:  # noqa: PTH123 - a descriptor, not a path
+        stream.write(RECOVERABLE_ACL.encode())
+        stream.flush()
+        os.fchmod(handle, 0o644)
+        os.fsync(handle)
+    fresh.rename(data.acl)
 
 
 def read_certificate(generation: Generation) -> Certificate | None:

@@ -136,11 +136,11 @@ class _Reader:
             network = parse_network(text) if "/" in text else None
             address = parse_ip(text) if network is None else None
         except ValueError:
-            words = {"text": text[:60]}
+            words = {"text": text[:60], "example": "192.0.2.7", "network": "192.0.2.0/24"}
             self.problems.append(
                 _(
-                    "“%(text)s” is no IP address. Write one such as 192.0.2.7 or 2001:db8::7, "
-                    "or a network such as 192.0.2.0/24."
+                    "“%(text)s” is no IP address. Write one such as %(example)s, "
+                    "or a network such as %(network)s."
                 )
                 % words
             )

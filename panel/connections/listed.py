@@ -42,6 +42,7 @@ class Listed:
     pk: str
     url: str
     when: SafeString
+    day: str
     address: str
     address_url: str
     protocol: str
@@ -79,12 +80,12 @@ def gap_with_times(gap: LogGap) -> str:
     """Say when something is missing, and why."""
     words = {"cause": gap.get_cause_display(), "from": _moment(gap.began_at), "to": _moment(gap.ended_at)}
     if gap.began_at and gap.ended_at:
-        return _("Not everything is known from %(from)s to %(to)s. %(cause)s.") % words
+        return _("%(cause)s: not everything is known from %(from)s to %(to)s") % words
     if gap.ended_at:
-        return _("Not everything is known before %(to)s. %(cause)s.") % words
+        return _("%(cause)s: not everything is known before %(to)s") % words
     if gap.began_at:
-        return _("Not everything is known after %(from)s. %(cause)s.") % words
-    return _("Not everything is known. %(cause)s.") % words
+        return _("%(cause)s: not everything is known after %(from)s") % words
+    return _("%(cause)s: not everything is known") % words
 
 
 def state_of(row: Connection) -> tuple[str, str, str]:
@@ -122,12 +123,17 @@ def ip_url(address: str) -> str:
 
 def _listed(row: Connection, days: dict[date, str], today: date) -> Listed:
     state, outcome, reason = state_of(row)
+    local = timezone.localtime(row.started_at)
+    day = local.date()
+    if day not in days:
+        days[day] = date_format(day, "SHORT_DATE_FORMAT")
     total = (row.bytes_in or 0) + (row.bytes_out or 0)
     address = row.address
     return Listed(
         pk=str(row.pk),
         url=reverse("show_connection", args=[row.pk]),
-        when=_time(row.started_at, days, today),
+        when=_clock(local, days[day]),
+        day="" if day == today else days[day],
         address=Truncator(address).chars(_SHOWN) if len(address) > _SHOWN else address,
         address_url=address_url(address),
         protocol=Connection.Protocol(row.protocol).label
@@ -143,30 +149,28 @@ def _listed(row: Connection, days: dict[date, str], today: date) -> Listed:
     )
 
 
-def _time(at: datetime, days: dict[date, str], today: date) -> SafeString:
-    """Write a time to the second, with its day unless that is today."""
-    local = timezone.localtime(at)
-    day = local.date()
-    if day not in days:
-        days[day] = date_format(day, "SHORT_DATE_FORMAT")
+def _clock(local: datetime, day: str) -> SafeString:
+    """Write a time to the second; its day and its zone can be asked for."""
     clock = local.strftime("%H:%M:%S")
     return format_html(
         '<time datetime="{}" title="{} {} {}">{}</time>',
         local.isoformat(timespec="milliseconds"),
-        days[day],
+        day,
         clock,
         local.strftime("%Z"),
-        clock if day == today else f"{days[day]} {clock}",
+        clock,
     )
 
 
 def _gaps(found: Rows, *, newest: bool) -> list[LogGap]:
-    """Return the gaps that end within the time of some rows, those that end last first."""
-    gaps = LogGap.objects.all()
+    """Return the gaps that end within the time of some rows, those that end last first; none without rows."""
     rows: Sequence[Connection] = found.rows
-    if rows and found.older is not None:
+    if not rows:
+        return []
+    gaps = LogGap.objects.all()
+    if found.older is not None:
         gaps = gaps.filter(Q(ended_at__gte=rows[-1].started_at) | Q(ended_at=None))
-    if rows and not newest:
+    if not newest:
         gaps = gaps.filter(ended_at__lt=rows[0].started_at)
     return sorted(gaps[:_GAPS], key=_ended, reverse=True)
 

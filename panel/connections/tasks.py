@@ -4,14 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery import shared_task
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from panel.connections import keeping
-from panel.core.jobs import job_kind
+from panel.connections import keeping, recoverable
+from panel.core.clock import moment
+from panel.core.jobs import job_kind, start_job
 
 
 @job_kind(_("Forgetting old connections"))
 def forget_connections() -> dict[str, Any]:
     """Delete what is older than the connection log is kept."""
     return dict(keeping.forget_connections(now=timezone.now()))
+
+
+@job_kind(_("Ending removed mail whose time is over"))
+def end_removed_mail(*, at: str | None = None, dry_run: bool = False, after: int = 0) -> dict[str, Any]:
+    """End what was removed longer ago than it can be brought back; what one run leaves is another job's."""
+    report, last = recoverable.end_old(now=moment(at, dry_run=dry_run), dry_run=dry_run, after=after)
+    if last is not None:
+        start_job("end_removed_mail", at=at, dry_run=dry_run, after=last)
+    return report.as_json()
+
+
+@job_kind(_("Ending removed mail that is too much"), hidden=True)
+def end_too_much_removed_mail() -> dict[str, Any]:
+    """End the oldest removed mail where it has become more than the mailbox's quota."""
+    return recoverable.end_too_much(now=timezone.now()).as_json()
+
+
+@shared_task
+def start_ending_too_much() -> None:
+    """Start the job above where something was removed lately: mostly nothing was."""
+    if recoverable.lately_used(timezone.now()).exists():
+        start_job("end_too_much_removed_mail")

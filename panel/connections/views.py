@@ -201,7 +201,7 @@ def _choices(person: User, filters: Filters) -> dict[str, Any]:
         "problems": filters.problems,
         "filtered": bool(typed),
         "more_typed": any(
-            name in typed for name in ("domain", "customer", "protocol", "open", "since", "until")
+            name in typed for name in ("domain", "reason", "customer", "protocol", "open", "since", "until")
         ),
         "customers": customers,
         "protocols": Connection.Protocol.choices,

@@ -14,8 +14,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,6 +30,7 @@ from mailbackend.dovecot.doveadm import (
     Quota,
     UnknownMailbox,
     read_quota,
+    uid_sets,
 )
 from mailbackend.supervisor.process import find_programs
 from tests.mailbackend.dovecot_stand import ADDRESS, API_KEY, PASSWORD, Stand, make_stand, supervised
@@ -36,10 +39,12 @@ QUOTA_ROWS = [
     {"root": "User quota", "type": "STORAGE", "value": "3", "limit": "98", "percent": "3"},
     {"root": "User quota", "type": "MESSAGE", "value": "2", "limit": "-", "percent": "0"},
 ]
+#: A question about removed messages, well formed.
+REMOVED = ["mailbox", ".EXPUNGED/all", "uid", "1:2"]
 
 
 @contextmanager
-def fake_api(status: int, body: bytes, seen: list[tuple[str, object]] | None = None) -> Iterator[Path]:
+def fake_api(status: int, body: bytes, seen: list[tuple[str, Any]] | None = None) -> Iterator[Path]:
     """Answer every request the same, over a unix socket."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -72,7 +77,7 @@ def fake_api(status: int, body: bytes, seen: list[tuple[str, object]] | None = N
 
 
 def test_sends_key_and_commands() -> None:
-    seen: list[tuple[str, object]] = []
+    seen: list[tuple[str, Any]] = []
     with fake_api(200, b'[["doveadmResponse",[{"result":"a"}],"t0"]]', seen) as path:
         assert Doveadm(path, API_KEY).kick(ADDRESS) is True
     key = base64.b64encode(API_KEY.encode()).decode()
@@ -148,6 +153,18 @@ def test_the_key_is_not_shown() -> None:
         Command("who", {"m ask": "a"}),
         Command("who", {"mask": [1]}),  # type: ignore[list-item]  # what the check is for
         Command("who", {"mask": "x" * 1001}),
+        # What can reach any message is sent about removed ones alone.
+        Command("expunge", {"user": ADDRESS, "query": ["mailbox", "INBOX", "uid", "1"]}),
+        Command("expunge", {"user": ADDRESS, "query": ["mailbox", ".EXPUNGED/all", "all"]}),
+        Command("expunge", {"user": ADDRESS, "query": ["mailbox", ".EXPUNGED/all", "uid", "1", "or", "all"]}),
+        Command("expunge", {"user": ADDRESS, "query": ["mailbox", ".EXPUNGED/all", "uid", "1 or all"]}),
+        Command("expunge", {"user": ADDRESS, "query": ["mailbox", ".EXPUNGED/all", "uid", "1:"]}),
+        Command("expunge", {"user": "*", "query": ["mailbox", ".EXPUNGED/all", "uid", "1"]}),
+        Command("expunge", {"query": ["mailbox", ".EXPUNGED/all", "uid", "1"]}),
+        Command("expunge", {"user": ADDRESS, "deleteEmptyMailbox": "1", "query": REMOVED}),
+        Command("fetch", {"user": ADDRESS, "field": ["text"], "query": REMOVED}),
+        Command("fetch", {"user": ADDRESS, "query": REMOVED}),
+        Command("mailboxStatus", {"user": ADDRESS, "field": ["messages"], "mailboxMask": ["*"]}),
     ],
 )
 def test_nothing_malformed_is_sent(tmp_path: Path, command: Command) -> None:
@@ -167,6 +184,58 @@ def test_batch_is_bounded(tmp_path: Path) -> None:
     assert Doveadm(tmp_path / "nobody", API_KEY).batch([]) == []
     with pytest.raises(ValueError, match="1000"):
         Doveadm(tmp_path / "nobody", API_KEY).batch([Command("who")] * 1001)
+
+
+def test_sets_of_uids_hold_all_and_no_more() -> None:
+    assert list(uid_sets([])) == []
+    assert list(uid_sets([7, 1, 2, 3, 2])) == ["1:3,7"]
+    odd = list(uid_sets(range(1, 4_000_000_001, 44_444_444)))
+    assert len(odd) == 3
+    assert max(map(len, odd)) <= 1000
+    assert list(uid_sets(range(1, 12_001))) == ["1:5000", "5001:10000", "10001:12000"]
+    assert list(uid_sets([*range(1, 5_000), *range(6_000, 7_000)])) == ["1:4999,6000:6999"]
+    for wrong in ([0], [-1], [2**32]):
+        with pytest.raises(ValueError, match="UID"):
+            list(uid_sets(wrong))
+
+
+def test_nothing_younger_is_taken_for_old() -> None:
+    row = {"uid": "1", "date.saved.unixtime": "1795870117", "size.virtual": "28"}
+    rows = [row, {**row, "uid": "2", "date.saved.unixtime": "1795870118"}]
+    seen: list[tuple[str, Any]] = []
+    before = datetime.fromtimestamp(1795870118, UTC)
+    with fake_api(200, json.dumps([["doveadmResponse", rows, "t0"]]).encode(), seen) as path:
+        found = Doveadm(path, API_KEY).kept_messages(ADDRESS, range(1, 10), before=before)
+    assert [(message.uid, message.size) for message in found] == [(1, 28)]
+    query = ["mailbox", ".EXPUNGED/all", "uid", "1:9", "savedbefore", "1795870118"]
+    assert seen[0][1] == [
+        [
+            "fetch",
+            {"user": ADDRESS, "field": ["uid", "date.saved.unixtime", "size.virtual"], "query": query},
+            "t0",
+        ]
+    ]
+
+
+@pytest.mark.parametrize("uids", [range(0), range(1, 50_002), range(1, 9, 2), range(0, 5)])
+def test_what_is_no_range_of_uids_is_not_asked(tmp_path: Path, uids: range) -> None:
+    with pytest.raises(ValueError):
+        Doveadm(tmp_path / "nobody", API_KEY).kept_messages(ADDRESS, uids)
+
+
+def test_heads_of_messages_are_harmless() -> None:
+    row = {
+        "uid": "4",
+        "hdr.from.utf8": "a\nb",
+        "hdr.subject.utf8": "\x1b[31m" + "x" * 600,
+        "hdr.date.utf8": "",
+    }
+    body = json.dumps([["doveadmResponse", [row], "t0"]]).encode().replace(b"xxx", b"\xff\x07x", 1)
+    with fake_api(200, body) as path:
+        found = Doveadm(path, API_KEY).kept_headers(ADDRESS, [4])
+    assert found[4].sender == "a b"
+    assert found[4].subject.startswith("[31m\ufffd xxx")
+    assert len(found[4].subject) == 500
 
 
 def test_quota_is_in_bytes() -> None:
@@ -230,7 +299,8 @@ def test_a_wrong_key_is_refused(live: Stand) -> None:
     [
         ("fsGet", {"path": "/etc/passwd"}),
         ("fsPut", {"inputPath": "/etc/passwd", "path": "/tmp/rx"}),
-        ("expunge", {"user": ADDRESS, "query": ["mailbox", "INBOX", "all"]}),
+        ("move", {"user": ADDRESS, "destinationMailbox": "Trash", "query": ["mailbox", "INBOX", "all"]}),
+        ("mailboxDelete", {"user": ADDRESS, "mailbox": ["Trash"]}),
         ("stop", {}),
         ("reload", {}),
     ],

@@ -56,6 +56,10 @@ EVER = [
     "mail_always_cache_fields = date.save",
     "mailbox_list_index_include_inbox = yes",
     "recipient_delimiter = +",
+    "prefix = .EXPUNGED/",
+    "lazy_expunge_only_last_instance = yes",
+    "mail_log_fields = uid box",
+    "maildir_copy_with_hardlinks = no",
 ]
 #: What each says in its own.
 OWN = {
@@ -64,7 +68,10 @@ OWN = {
         "ssl_key = </srv/restante/dovecot/conf/7/key.pem",
         "disable_plaintext_auth = yes",
         "pop3_uidl_format = %g",
-        "doveadm_allowed_commands = who,kick,quota get",
+        "doveadm_allowed_commands = who,kick,quota get,mailbox status,fetch,expunge",
+        "quota_rule = .EXPUNGED/*:ignore",
+        "lazy_expunge = .EXPUNGED/all",
+        "acl = vfile:/srv/restante/dovecot/acl",
         "service_count = 0",
         "mail_location = maildir:~/Maildir",
         "quota_grace = 0%%",
@@ -75,6 +82,11 @@ OWN = {
         "auth_allow_cleartext = no",
         "pop3_uidl_format = %{guid}",
         '"quota get" = yes',
+        '"mailbox status" = yes',
+        "fetch = yes",
+        "expunge = yes",
+        "lazy_expunge_mailbox = .EXPUNGED/all",
+        "quota_ignore = yes",
         "restart_request_count = unlimited",
         "mail_driver = maildir",
         "mail_path = ~/Maildir",
@@ -280,7 +292,7 @@ def test_nobody_else_is_found(version: str, user: str) -> None:
 
 @pytest.mark.parametrize(
     ("version", "field", "limit"),
-    [(V2_3, "quota_rule", "*:bytes=100000"), (V2_4, "quota_storage_size", "100000B")],
+    [(V2_3, "quota_rule2", "*:bytes=100000"), (V2_4, "quota_storage_size", "100000B")],
 )
 def test_the_limit_is_absent_when_there_is_none(version: str, field: str, limit: str) -> None:
     assert ask_database(QUERIES[version].user, "ann@example.test") == {
