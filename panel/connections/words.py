@@ -283,7 +283,7 @@ def _what_to_do(connection: Connection, mailbox: Mailbox | None) -> str:
         case _Refusal.DEVICE_EXPIRED:
             return _("Give the device a new device password and type that one in its mail program.")
         case _Refusal.NO_TLS:
-            return _encrypted_ports(connection.protocol)
+            return " ".join([_encrypted_ports(connection.protocol), *_exposed(connection)])
         case _Refusal.TLS_FAILED:
             return _(
                 "Check in the mail program that the server is %(host)s, exactly so, and that the device's date is "
@@ -374,6 +374,18 @@ def _encrypted_ports(protocol: str) -> str:
         )
         % words
     )
+
+
+def _exposed(connection: Connection) -> list[str]:
+    """Warn where the password went over the network: IMAP's LOGIN sends it with the name, POP is refused before it."""
+    if connection.protocol == Connection.Protocol.IMAP and connection.address:
+        return [
+            _(
+                "This time the password was already sent without protection: if it was on a network that you do not "
+                "trust, choose a new one."
+            )
+        ]
+    return []
 
 
 # -- POP ---------------------------------------------------------------------------------------------------------

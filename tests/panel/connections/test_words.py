@@ -243,6 +243,15 @@ def test_the_ports_are_those_of_this_installation(
     assert ("POP" if protocol == "pop3" else "IMAP") in said
 
 
+@pytest.mark.parametrize(
+    ("protocol", "address", "was_sent"),
+    [("imap", "anna@example.fr", True), ("imap", "", False), ("pop3", "anna@example.fr", False)],
+)
+def test_a_password_that_was_sent_in_the_clear_is_told(protocol: str, address: str, was_sent: bool) -> None:
+    said = advice(refusal("no_tls", protocol=protocol, address=address))
+    assert ("the password was already sent without protection" in said) is was_sent
+
+
 def test_failed_encryption_names_the_server(settings: Any) -> None:
     assert settings.ENVIRONMENT.mail_host in advice(refusal("tls_failed"))
 
