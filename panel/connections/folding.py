@@ -112,29 +112,24 @@ class Fold:
 
     def _look_up(self, happened: list[events.Event]) -> None:
         """Read the rows that this batch changes, and whose the addresses are, with a few queries for all."""
-        addresses, sessions = set(), set()
-        begun, done = set(), set()
+        addresses: set[str] = set()
+        sessions: set[str] = set()
+        begun = {event.session for event in happened if isinstance(event, events.Begun)}
+        over = begun | {event.session for event in happened if isinstance(event, events.Aborted)}
         for event in happened:
-            kind = type(event)
-            if kind is events.Begun:
-                begun.add(event.session)
-            if kind is events.Begun or kind is events.Aborted:
-                done.add(event.session)
-        for event in happened:
-            kind = type(event)
-            if kind in _WITH_ADDRESS:
+            if isinstance(event, _WITH_ADDRESS):
                 addresses.add(clean_address(event.address))
-            if kind is events.Ended or kind is events.Identified:
+            if isinstance(event, (events.Ended, events.Identified)):
                 if event.session not in begun:
                     sessions.add(event.session)
-            elif kind is events.Aborted or kind is events.Begun:
+            elif isinstance(event, (events.Begun, events.Aborted)):
                 if event.session in self.attempts or event.session in self.endings:
                     sessions.add(event.session)
-            elif kind is events.Refused:
-                # One whose connection is known to go on, or ends after it in this batch, is not told late.
-                if event.session not in self.attempts and event.session not in done:
+            elif isinstance(event, events.Refused):
+                # One whose connection is known to go on, or is over later in this batch, is not told late.
+                if event.session not in self.attempts and event.session not in over:
                     sessions.add(event.session)
-            elif kind is events.Stopping:
+            elif isinstance(event, events.Stopping):
                 sessions.update(self.kicked)
         self._attribution.look_up(addresses)
         sessions.discard("")
@@ -448,7 +443,7 @@ class Fold:
                 )
 
 
-_WITH_ADDRESS = frozenset((events.Begun, events.Refused, events.Aborted, events.Ended))
+_WITH_ADDRESS = (events.Begun, events.Refused, events.Aborted, events.Ended)
 _TAKERS: dict[type, Any] = {
     events.Begun: Fold._begun,
     events.Refused: Fold._refused,
