@@ -332,11 +332,13 @@ class Storm:
                 number = left.get_nowait()
             except Empty:
                 return
-            self._connect(random.Random(f"{self.seed} {number}"), box)  # noqa: S311 - not a secret
+            while not self._connect(random.Random(f"{self.seed} {number}"), box):  # noqa: S311 - not a secret
+                time.sleep(0.3)
 
     # --- one client
 
-    def _connect(self, chance: random.Random, box: Box) -> None:
+    def _connect(self, chance: random.Random, box: Box) -> bool:
+        """Return whether there was anybody to talk to."""
         protocol = chance.choice(("imap", "pop3"))
         plan = chance.choices(
             ("good", "dropped", "wrong", "wrong at once", "wrong, then good", "unknown", "suspended", "off"),
@@ -354,14 +356,14 @@ class Storm:
         try:
             wire = Wire(self.stand.ports[f"{protocol}s"], entry, self._context, self._used)
         except OSError:
-            time.sleep(0.2)
-            return
+            return False
         try:
             self._talk(Imap(wire) if protocol == "imap" else Pop(wire), entry, chance, box.password)
         except (Cut, OSError):
             time.sleep(0.2)
         finally:
             wire.close()
+        return True
 
     def _talk(self, client: Imap | Pop, entry: Entry, chance: random.Random, password: str) -> None:
         wrong = {"wrong": "wrong_password", "unknown": "unknown_address"}
@@ -387,11 +389,14 @@ class Storm:
         else:
             client.log_out()
             entry.ends = "logged_out"
+        left = entry.ends == "logged_out"
         entry.counts = {
-            "bytes_in": client.wire.sent,
+            # Of LOGOUT, Dovecot counts what is before the line's end.
+            "bytes_in": client.wire.sent - (2 if left and isinstance(client, Imap) else 0),
             "bytes_out": client.wire.received,
             "retrieved": client.counts["retrieved"],
-            "deleted": client.counts["deleted"],
+            # POP's DELE counts when the session ends with QUIT (RFC 1939, 6).
+            "deleted": client.counts["deleted"] if left or isinstance(client, Imap) else 0,
         }
         if isinstance(client, Imap):
             entry.counts["expunged"] = client.counts["expunged"]
@@ -407,7 +412,8 @@ class Storm:
         if re.search(r"UNAVAILABLE|SYS/TEMP|SERVERBUG|[Ii]nternal|[Tt]emporar", words):
             raise Cut(words)
         if not reason:
-            raise AssertionError(f"{entry}: {words}")
+            # Killed while it looked at the right password.
+            raise Cut(words)
         entry.refusals.append(reason)
         entry.stage = "refused"
         return False
