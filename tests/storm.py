@@ -409,7 +409,7 @@ class Storm:
             entry.stage = "inside"
             return True
         words = answer.decode("utf-8", "replace")
-        if re.search(r"UNAVAILABLE|SYS/TEMP|SERVERBUG|[Ii]nternal|[Tt]emporar", words):
+        if re.search(r"UNAVAILABLE|SYS/TEMP|SERVERBUG|[Ii]nternal|[Tt]emporar|[Ss]hutting down", words):
             raise Cut(words)
         if not reason:
             # Killed while it looked at the right password.

@@ -227,19 +227,27 @@ class Fold:
         self._client(event.session, event.remote_ip, event.remote_port)
         for number in range(1, known + 1):
             self._complete_refusal(event, number)
-        reasons = [
-            Connection.Refusal.NO_TLS.value if in_the_clear else Connection.Refusal.UNKNOWN_ADDRESS.value
-        ] * (event.attempts - known)
-        if event.reason in Connection.Refusal.values and not (
-            known and event.reason in ("temporary_failure", "gave_up")
-        ):
-            reasons.append(event.reason)
+        guess = Connection.Refusal.NO_TLS if in_the_clear else Connection.Refusal.UNKNOWN_ADDRESS
+        reasons = [guess.value] * (event.attempts - known)
+        reason = "temporary_failure" if event.reason == "shut_down" else event.reason
+        if reason in ("temporary_failure", "gave_up") and known:
+            if event.reason == "temporary_failure":
+                self._correct_refusal(event.session, known)
+        elif reason in Connection.Refusal.values:
+            reasons.append(reason)
         at = parse_time(event.at)
         for number, reason in enumerate(reasons, known + 1):
             row = self._row(event, at, number, outcome=_REFUSED, reason=reason)
             row.tls, row.cipher = event.tls[:20], event.cipher[:60]
             row.credential = _clean(event.credential, 40)
             self._add(row)
+
+    def _correct_refusal(self, session: str, number: int) -> None:
+        """Dovecot does not know any address while PostgreSQL is away; its login process knows better."""
+        row = self._by_key.get((session, number))
+        if row is not None and row.reason == Connection.Refusal.UNKNOWN_ADDRESS:
+            row.reason = Connection.Refusal.TEMPORARY_FAILURE.value
+            self._change(row)
 
     def _complete_refusal(self, event: events.Aborted | events.Begun, number: int) -> None:
         row = self._by_key.get((event.session, number))
