@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import django
 
-from bench import lists, logins, mailboxes, memory, start, weight
+from bench import lists, logins, mailboxes, memory, recorder, start, weight
 from bench.client import LoginFailed
 from bench.frame import measure_rows
 from bench.processes import INTERRUPTIONS, BenchProblem, uninterrupted
@@ -35,6 +35,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "start": start,
     "lists": lists,
     "weight": weight,
+    "recorder": recorder,
 }
 DATABASES = ("sqlite", "postgres")
 

@@ -80,6 +80,11 @@ class Session:
             self._socket.close()
             raise
 
+    @property
+    def port(self) -> int:
+        """The port at our end."""
+        return int(self._socket.getsockname()[1])
+
     def command(self, text: str) -> None:
         """Send a command and wait for its OK.
 

@@ -28,6 +28,7 @@ from django.db import connection  # noqa: E402 - models need the setup
 from django.test import Client, override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from bench import inside_recorder  # noqa: E402
 from mailbackend.passwords import hash_password  # noqa: E402
 from panel.accounts.customers import create_customer  # noqa: E402
 from panel.accounts.models import Customer, User  # noqa: E402
@@ -55,6 +56,12 @@ def main() -> None:
         "add_admin": add_admin,
         "remove_admin": remove_admin,
         "weigh": weigh,
+        "write_log": inside_recorder.write_log,
+        "remove_log": inside_recorder.remove_log,
+        "record": inside_recorder.record,
+        "create_rows": inside_recorder.create_rows,
+        "record_many": inside_recorder.record_many,
+        "await_row": inside_recorder.await_row,
     }
     for line in sys.stdin:
         request = json.loads(line)

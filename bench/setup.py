@@ -18,6 +18,8 @@ class Scale:
         seconds: of signing in.
         sessions: that are open at once.
         listed: mailboxes of the long list.
+        connections: that the recorder stores.
+        events: lines of the log over which its memory is measured.
     """
 
     rounds: int
@@ -26,10 +28,23 @@ class Scale:
     seconds: float
     sessions: int
     listed: int
+    connections: int
+    events: int
 
 
-FULL = Scale(rounds=5, boxes=50, bulk=500, seconds=6, sessions=500, listed=100_000)
-QUICK = Scale(rounds=2, boxes=15, bulk=60, seconds=3, sessions=500, listed=30_000)
+FULL = Scale(
+    rounds=5,
+    boxes=50,
+    bulk=500,
+    seconds=6,
+    sessions=500,
+    listed=100_000,
+    connections=30_000,
+    events=1_000_000,
+)
+QUICK = Scale(
+    rounds=2, boxes=15, bulk=60, seconds=3, sessions=500, listed=30_000, connections=6_000, events=250_000
+)
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ class Cluster:
     folder: Path
     programs: Path
     port: int
+    fsync: bool = False
 
     @property
     def url(self) -> str:
@@ -41,19 +44,39 @@ class Cluster:
         """
         programs = max(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
         folder = Path(tempfile.mkdtemp(prefix="rt-pg-"))
-        cluster = cls(folder, programs, free_port())
+        cluster = cls(folder, programs, free_port(), fsync)
         if os.geteuid() == 0:
             account = pwd.getpwnam("postgres")
             os.chown(folder, account.pw_uid, account.pw_gid)
         cluster._run(
             "initdb", "-D", f"{folder}/data", "-U", "tests", "--auth=trust", "-E", "UTF8", "--locale=C.UTF-8"
         )
-        options = (
-            f"-c port={cluster.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} "
-            f"-c fsync={'on' if fsync else 'off'} -c max_connections=300"
-        )
-        cluster._run("pg_ctl", "-D", f"{folder}/data", "-l", f"{folder}/log", "-w", "-o", options, "start")
+        cluster._start()
         return cluster
+
+    def kill(self) -> None:
+        """Kill it with signal 9, as a crash does. What was committed is there when it is `revive`d."""
+        postmaster = int((self.folder / "data" / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGKILL)
+
+    def revive(self) -> None:
+        """Start it again after `kill`, once the last of its processes is gone."""
+        for _ in range(50):
+            try:
+                self._start()
+                return
+            except RuntimeError:
+                time.sleep(0.2)
+        self._start()
+
+    def _start(self) -> None:
+        options = (
+            f"-c port={self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} "
+            f"-c fsync={'on' if self.fsync else 'off'} -c max_connections=300"
+        )
+        self._run(
+            "pg_ctl", "-D", f"{self.folder}/data", "-l", f"{self.folder}/log", "-w", "-o", options, "start"
+        )
 
     def stop(self) -> None:
         """Stop the cluster and remove it."""

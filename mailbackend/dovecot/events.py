@@ -123,7 +123,7 @@ class Aborted:
     Attributes:
         address: the name that was tried last, or empty.
         attempts: how many passwords were refused, where it is said.
-        reason: of the last refusal where `attempts` does not tell it all, else empty.
+        reason: of the last refusal where `attempts` does not tell it all, else empty; shut_down: by the service.
     """
 
     at: str
@@ -302,13 +302,13 @@ def _reason_of_abort(match: re.Match[str], *, failed: bool) -> str:
         return "too_many_connections"
     if match[_REFUSED]:
         return _plain(match[_REFUSED])
-    if "temporary failure" in message or "internal failure" in message or "hutting down" in message:
+    if "temporary failure" in message or "internal failure" in message:
         return "temporary_failure"
     if failed:
         return ""
     if (match[_SECURED] or "").startswith("TLS handshaking") and "SSL_" in match[_SECURED]:
         return "tls_failed"
-    return "gave_up"
+    return "shut_down" if "hutting down" in message else "gave_up"
 
 
 def _tls(match: re.Match[str]) -> tuple[str, str]:

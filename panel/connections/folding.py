@@ -112,29 +112,24 @@ class Fold:
 
     def _look_up(self, happened: list[events.Event]) -> None:
         """Read the rows that this batch changes, and whose the addresses are, with a few queries for all."""
-        addresses, sessions = set(), set()
-        begun, done = set(), set()
+        addresses: set[str] = set()
+        sessions: set[str] = set()
+        begun = {event.session for event in happened if isinstance(event, events.Begun)}
+        over = begun | {event.session for event in happened if isinstance(event, events.Aborted)}
         for event in happened:
-            kind = type(event)
-            if kind is events.Begun:
-                begun.add(event.session)
-            if kind is events.Begun or kind is events.Aborted:
-                done.add(event.session)
-        for event in happened:
-            kind = type(event)
-            if kind in _WITH_ADDRESS:
+            if isinstance(event, _WITH_ADDRESS):
                 addresses.add(clean_address(event.address))
-            if kind is events.Ended or kind is events.Identified:
+            if isinstance(event, (events.Ended, events.Identified)):
                 if event.session not in begun:
                     sessions.add(event.session)
-            elif kind is events.Aborted or kind is events.Begun:
+            elif isinstance(event, (events.Begun, events.Aborted)):
                 if event.session in self.attempts or event.session in self.endings:
                     sessions.add(event.session)
-            elif kind is events.Refused:
-                # One whose connection is known to go on, or ends after it in this batch, is not told late.
-                if event.session not in self.attempts and event.session not in done:
+            elif isinstance(event, events.Refused):
+                # One whose connection is known to go on, or is over later in this batch, is not told late.
+                if event.session not in self.attempts and event.session not in over:
                     sessions.add(event.session)
-            elif kind is events.Stopping:
+            elif isinstance(event, events.Stopping):
                 sessions.update(self.kicked)
         self._attribution.look_up(addresses)
         sessions.discard("")
@@ -232,19 +227,27 @@ class Fold:
         self._client(event.session, event.remote_ip, event.remote_port)
         for number in range(1, known + 1):
             self._complete_refusal(event, number)
-        reasons = [
-            Connection.Refusal.NO_TLS.value if in_the_clear else Connection.Refusal.UNKNOWN_ADDRESS.value
-        ] * (event.attempts - known)
-        if event.reason in Connection.Refusal.values and not (
-            known and event.reason in ("temporary_failure", "gave_up")
-        ):
-            reasons.append(event.reason)
+        guess = Connection.Refusal.NO_TLS if in_the_clear else Connection.Refusal.UNKNOWN_ADDRESS
+        reasons = [guess.value] * (event.attempts - known)
+        reason = "temporary_failure" if event.reason == "shut_down" else event.reason
+        if reason in ("temporary_failure", "gave_up") and known:
+            if event.reason == "temporary_failure":
+                self._correct_refusal(event.session, known)
+        elif reason in Connection.Refusal.values:
+            reasons.append(reason)
         at = parse_time(event.at)
         for number, reason in enumerate(reasons, known + 1):
             row = self._row(event, at, number, outcome=_REFUSED, reason=reason)
             row.tls, row.cipher = event.tls[:20], event.cipher[:60]
             row.credential = _clean(event.credential, 40)
             self._add(row)
+
+    def _correct_refusal(self, session: str, number: int) -> None:
+        """Dovecot does not know any address while PostgreSQL is away; its login process knows better."""
+        row = self._by_key.get((session, number))
+        if row is not None and row.reason == Connection.Refusal.UNKNOWN_ADDRESS:
+            row.reason = Connection.Refusal.TEMPORARY_FAILURE.value
+            self._change(row)
 
     def _complete_refusal(self, event: events.Aborted | events.Begun, number: int) -> None:
         row = self._by_key.get((event.session, number))
@@ -448,7 +451,7 @@ class Fold:
                 )
 
 
-_WITH_ADDRESS = frozenset((events.Begun, events.Refused, events.Aborted, events.Ended))
+_WITH_ADDRESS = (events.Begun, events.Refused, events.Aborted, events.Ended)
 _TAKERS: dict[type, Any] = {
     events.Begun: Fold._begun,
     events.Refused: Fold._refused,

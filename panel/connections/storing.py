@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from django.db import connection
@@ -110,8 +111,8 @@ def update(rows: Sequence[Row]) -> None:
 def _copy(rows: Sequence[Row]) -> None:
     names = ", ".join(COLUMNS)
     with connection.cursor() as cursor, cursor.copy(f"COPY {_TABLE} ({names}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row([getattr(row, name) for name in COLUMNS])
+        for values in map(attrgetter(*COLUMNS), rows):
+            copy.write_row(values)
 
 
 def _update_joined(rows: Sequence[Row]) -> None:
@@ -129,8 +130,11 @@ def _update_joined(rows: Sequence[Row]) -> None:
 
 def _adapted(rows: Sequence[Row], names: Sequence[str]) -> list[list[Any]]:
     adapt = connection.ops.adapt_datetimefield_value
+    times = [place for place, name in enumerate(names) if name in ("started_at", "ended_at")]
     found = []
-    for row in rows:
-        values = [getattr(row, name) for name in names]
-        found.append([adapt(value) if isinstance(value, datetime) else value for value in values])
+    for values in map(list, map(attrgetter(*names), rows)):
+        for place in times:
+            if values[place] is not None:
+                values[place] = adapt(values[place])
+        found.append(values)
     return found

@@ -436,3 +436,26 @@ def test_two_recorders_store_each_line_once(log: Log, cast: Cast, monkeypatch: p
     log.record()
     assert only().session == "s1"
     assert HourlyCount.objects.get().connections == 1
+
+
+def test_an_address_is_not_unknown_while_the_database_is_away(log: Log, cast: Cast) -> None:
+    address = cast.mailbox.address
+    words = "Disconnected: Connection closed (auth service reported temporary failure)"
+    log.write(refused(NOON, "s1", address, result="user_unknown"))
+    log.record()
+    log.write(aborted(later(1), "s1", address, words))
+    log.record()
+    assert only().reason == "temporary_failure"
+
+
+def test_a_stop_while_somebody_waits_to_sign_in(log: Log, cast: Cast) -> None:
+    address = cast.mailbox.address
+    words = "Disconnected: Shutting down (disconnected while authenticating, waited 1 secs)"
+    log.write(
+        aborted(NOON, "s1", address, words)
+        + refused(NOON, "s2", address)
+        + aborted(NOON, "s2", address, words)
+    )
+    log.record()
+    reasons = Connection.objects.order_by("session").values_list("session", "reason")
+    assert list(reasons) == [("s1", "temporary_failure"), ("s2", "wrong_password")]
