@@ -284,6 +284,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=2, minute=37),
         "options": {"expires": 3600},
     },
+    "forget old connections": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["forget_connections"],
+        "schedule": crontab(hour=4, minute=47),
+        "options": {"expires": 3600},
+    },
     "end removed mail": {
         "task": "panel.core.tasks.start_scheduled",
         "args": ["end_removed_mail"],

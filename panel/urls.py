@@ -9,6 +9,8 @@ urlpatterns = [
     path("", include("panel.addresses.urls")),
     path("", include("panel.addresses.customer_urls")),
     path("", include("panel.addresses.owner_urls")),
+    path("", include("panel.connections.mailbox_urls")),
+    path("", include("panel.connections.urls")),
     path("", include("panel.core.urls")),
 ]
 

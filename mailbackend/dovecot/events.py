@@ -15,12 +15,16 @@ from typing import Any
 #: Where a line's own time ends: `2026-01-31T12:00:00.000000+0000 `.
 _TIME_LENGTH = 32
 
+#: Dovecot's id of a connection.
+_ID = r"[\x21-\x2b\x2d-\x7e]{1,60}"
+#: A count of bytes or messages: not longer than what databases hold.
+_COUNT = r"\d{1,18}"
 _QUOTED = r'"((?:[^"\\]|\\.)*)"'
 _LOGIN = re.compile(
-    r"(?P<protocol>imap|pop3)-login: Info: sess=(?P<session>[^\s,]{1,60}), "
+    rf"(?P<protocol>imap|pop3)-login: Info: sess=(?P<session>{_ID}), "
     rf"(?:user={_QUOTED}, )?(?:orig={_QUOTED}, )?(?:method={_QUOTED}, )?"
-    r"(?:rip=(?P<remote_ip>[0-9A-Fa-f.:]*), )?(?:rport=(?P<remote_port>\d*), )?(?:lport=\d*, )?"
-    rf"(?:mpid=(?P<pid>\d*), )?(?:sec={_QUOTED}, )?(?:tls={_QUOTED}, )?"
+    r"(?:rip=(?P<remote_ip>[0-9A-Fa-f.:]*), )?(?:rport=(?P<remote_port>\d{0,5}), )?(?:lport=\d*, )?"
+    rf"(?:mpid=(?P<pid>\d{{0,10}}), )?(?:sec={_QUOTED}, )?(?:tls={_QUOTED}, )?"
     rf"(?:cred={_QUOTED}, )?(?:refused={_QUOTED}, )?(?:sni={_QUOTED}, )?(?:, )?msg=(?P<message>.*)",
     re.DOTALL,
 )
@@ -28,21 +32,22 @@ _LOGIN = re.compile(
 _USER, _ORIGINAL, _METHOD, _SECURED, _TLS, _CREDENTIAL, _REFUSED = 3, 4, 5, 9, 10, 11, 12
 
 _SESSION = re.compile(
-    r"(?P<protocol>imap|pop3): sess=(?P<session>[^\s]{1,60}) user=\"(?P<user>[^\"\\]*)\" pid=\d+: Info: "
-    r"(?P<message>.*)",
+    rf"(?P<protocol>imap|pop3): sess=(?P<session>{_ID}) user=\"(?P<user>[^\"\\]*)\" pid=\d+: "
+    r"(?P<level>Info|Fatal): (?P<message>.*)",
     re.DOTALL,
 )
 _IMAP_END = re.compile(
-    r" in=(?P<bytes_in>\d+) out=(?P<bytes_out>\d+) deleted=(?P<deleted>\d+) expunged=(?P<expunged>\d+)"
-    r" trashed=\d+ appended=\d+ autoexpunged=\d+ hdr=\d+/\d+ body=(?P<retrieved>\d+)/\d+ rip=\S*\Z"
+    rf" in=(?P<bytes_in>{_COUNT}) out=(?P<bytes_out>{_COUNT}) deleted=(?P<deleted>{_COUNT})"
+    rf" expunged=(?P<expunged>{_COUNT}) trashed=\d+ appended=\d+ autoexpunged=\d+ hdr=\d+/\d+"
+    rf" body=(?P<retrieved>{_COUNT})/\d+ rip=\S*\Z"
 )
 _POP_END = re.compile(
-    r" in=(?P<bytes_in>\d+) out=(?P<bytes_out>\d+) top=\d+/\d+ retr=(?P<retrieved>\d+)/\d+"
-    r" del=(?P<deleted>\d+)/\d+ msgs=\d+ size=\d+ rip=\S*\Z"
+    rf" in=(?P<bytes_in>{_COUNT}) out=(?P<bytes_out>{_COUNT}) top=\d+/\d+ retr=(?P<retrieved>{_COUNT})/\d+"
+    rf" del=(?P<deleted>{_COUNT})/\d+ msgs=\d+ size=\d+ rip=\S*\Z"
 )
 _TLS_WORDS = re.compile(r"(\S{1,20}) with cipher (\S{1,60})")
 _ATTEMPTS = re.compile(r"\(auth failed, (\d{1,4}) attempts")
-_CHILD = re.compile(r"service\((?:imap|pop3)\): child (\d+) ")
+_CHILD = re.compile(r"service\((?:imap|pop3)\): child (\d{1,10}) ")
 _ENDED_BY_SIGNAL = re.compile(r"(?:master|anvil|config|stats|auth): Warning: Killed with signal ")
 
 #: What an event of the exporter calls a refusal, by `result` of auth_passdb_request_finished.
@@ -58,7 +63,8 @@ _ENDS = (
     ("Inactivity", "idle"),
     ("Disconnected for inactivity", "idle"),
     ("User kicked", "kicked"),
-    ("Server shutting down", "shut_down"),
+    ("Server shutting down.", "shut_down"),  # 2.3, of a kick too
+    ("Server shutting down", "server_stopped"),
 )
 
 
@@ -146,7 +152,7 @@ class Ended:
     """A session ended.
 
     Attributes:
-        reason: logged_out, connection_closed, idle, kicked, or shut_down: kicked or with the service.
+        reason: logged_out, connection_closed, idle, kicked, server_stopped, or shut_down: one of these two.
         bytes_in, bytes_out: from and to the client, in bytes.
         retrieved, deleted, expunged: messages; POP does not say what it expunged.
     """
@@ -296,7 +302,7 @@ def _reason_of_abort(match: re.Match[str], *, failed: bool) -> str:
         return "too_many_connections"
     if match[_REFUSED]:
         return _plain(match[_REFUSED])
-    if "temporary failure" in message or "internal failure" in message:
+    if "temporary failure" in message or "internal failure" in message or "hutting down" in message:
         return "temporary_failure"
     if failed:
         return ""
@@ -315,6 +321,10 @@ def _read_session(at: str, rest: str) -> Event | None:
     if match is None:
         return None
     message = match["message"]
+    if match["level"] == "Fatal":
+        # What the master says of a process, the log process puts behind that process's own words.
+        child = _CHILD.search(message) if message.startswith("master: ") else None
+        return ProcessEnded(at, int(child[1])) if child else None
     if message.startswith("Disconnected: "):
         return _ended(at, match, message.removeprefix("Disconnected: "))
     if message.startswith("ID sent: "):

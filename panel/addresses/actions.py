@@ -60,6 +60,7 @@ describe_values(
             choices={str(code): label for code, label in Mailbox.PopDeletes.choices},
         ),
         "pop_keep_days": Value(_("Days that a copy is kept")),
+        "connection_days": Value(_("Days that the connection log goes back")),
         "deleted_at": Value(_("Deleted")),
         "expires_at": Value(_("Works until")),
     }

@@ -13,7 +13,14 @@ from django.utils.translation import gettext_lazy as _
 from panel.accounts.models import Customer, User
 from panel.accounts.selectors import customers_managed_by
 from panel.addresses import selectors, services
-from panel.addresses.inherited import POP_KEEP_DAYS, POP_KEEP_DAYS_MAX, Inherited, Level, what_counts
+from panel.addresses.inherited import (
+    CONNECTION_DAYS_MAX,
+    POP_KEEP_DAYS,
+    POP_KEEP_DAYS_MAX,
+    Inherited,
+    Level,
+    what_counts,
+)
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.strength import strength
 from panel.core.errors import Problem
@@ -339,6 +346,14 @@ class InheritedForm(PopPolicyForm):
             % words,
             help_text=_("Mailboxes that exist keep the quota that they have."),
         )
+        if isinstance(level, Installation):
+            self.fields["connection_days"] = forms.IntegerField(
+                label=_("Days that the connection log goes back"),
+                min_value=1,
+                max_value=CONNECTION_DAYS_MAX,
+                initial=level.connection_days,
+                help_text=_("What is older is deleted each night. Sessions that are still open stay."),
+            )
         self.order_fields(self.field_order)
 
 

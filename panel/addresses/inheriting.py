@@ -14,10 +14,16 @@ from panel.addresses.limits import check_default_quota
 from panel.addresses.models import Domain
 from panel.core import audit
 from panel.core.errors import Conflict
+from panel.core.models import Installation
 
 
 def set_inherited(
-    *, level: Level, default_quota_bytes: int | None, pop: PopPolicy | None, version: int | None = None
+    *,
+    level: Level,
+    default_quota_bytes: int | None,
+    pop: PopPolicy | None,
+    connection_days: int | None = None,
+    version: int | None = None,
 ) -> None:
     """Say what those below a level inherit.
 
@@ -26,6 +32,7 @@ def set_inherited(
         default_quota_bytes: what new mailboxes start with, 0 for no limit, or None for what the level inherits itself.
         pop: what happens to messages that POP deletes, or None for what the level inherits itself. It counts from the
             next POP connection on.
+        connection_days: for how long the connection log is kept, where the platform says it; None leaves it.
         version: as the form was shown, or None to change whatever is there.
 
     Raises:
@@ -38,6 +45,10 @@ def set_inherited(
         "pop_deletes": pop.deletes if pop else "",
         "pop_keep_days": pop.days if pop else None,
     }
+    if connection_days is not None:
+        if not isinstance(level, Installation):
+            raise ValueError("The connection log is kept as the platform says.")
+        values["connection_days"] = connection_days
     rows: models.QuerySet[Any] = type(level)._default_manager.filter(pk=level.pk)
     if isinstance(level, Domain):
         rows = rows.filter(deleted_at=None, purging_at=None)

@@ -88,6 +88,7 @@ def _settings(
             level=level,
             default_quota_bytes=form.cleaned_data["default_quota"],
             pop=read_pop_policy(form.policy),
+            connection_days=form.cleaned_data.get("connection_days"),
             version=form.cleaned_data["version"],
         )
         messages.success(

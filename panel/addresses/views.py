@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
@@ -30,6 +29,7 @@ from panel.addresses.forms import (
     PopPolicyForm,
     RenameMailboxForm,
 )
+from panel.addresses.hub import hub, mailbox_of_page, restorable_until
 from panel.addresses.inherited import what_counts, what_would_count
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.password_links import link_works
@@ -104,7 +104,7 @@ def show_domain(request: HttpRequest, name: str) -> HttpResponse:
     context = {
         "domain": domain,
         "mailboxes": page_of(request, rows),
-        "until": _until(domain.deleted_at),
+        "until": restorable_until(domain.deleted_at),
         "may_change": may_manage(person_of(request), domain.customer),
         "counts": what_counts(domain),
     }
@@ -238,9 +238,9 @@ def create_mailbox(request: HttpRequest) -> HttpResponse:
 @require_safe
 def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """One mailbox: how it stands and what it holds."""
-    mailbox = _mailbox(request, pk)
+    mailbox = mailbox_of_page(request, pk)
     usage = _usage(mailbox)
-    context = {**_hub(request, mailbox), "usage": usage}
+    context = {**hub(request, mailbox), "usage": usage}
     if person_of(request).is_mailbox:
         used = usage["used_bytes"] if usage else None
         context["attention"] = attention.for_owner(mailbox, used, timezone.now())
@@ -252,8 +252,8 @@ def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def set_up_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """What a mail program is told to use a mailbox."""
-    mailbox = _mailbox(request, pk)
-    context = {**_hub(request, mailbox), "settings": _client_settings(mailbox)}
+    mailbox = mailbox_of_page(request, pk)
+    context = {**hub(request, mailbox), "settings": _client_settings(mailbox)}
     return render(request, "addresses/set_up_mailbox.html", context)
 
 
@@ -262,9 +262,9 @@ def set_up_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
 @require_safe
 def show_mailbox_settings(request: HttpRequest, pk: int) -> HttpResponse:
     """What of a mailbox can be changed, and the way to each."""
-    mailbox = _mailbox(request, pk)
+    mailbox = mailbox_of_page(request, pk)
     context = {
-        **_hub(request, mailbox),
+        **hub(request, mailbox),
         "counts": what_counts(mailbox),
     }
     return render(request, "addresses/show_mailbox_settings.html", context)
@@ -450,27 +450,10 @@ def _domain(request: HttpRequest, name: str) -> Domain:
     return get_object_or_404(rows, pk=pk)
 
 
-def _mailbox(request: HttpRequest, pk: int) -> Mailbox:
-    return get_object_or_404(selectors.mailboxes_for(person_of(request)), pk=pk)
-
-
-def _until(deleted_at: datetime | None) -> datetime | None:
-    return deleted_at + settings.DELETION_WINDOW if deleted_at else None
-
-
 def _mailbox_to_change(request: HttpRequest, pk: int) -> Mailbox:
-    mailbox = _mailbox(request, pk)
+    mailbox = mailbox_of_page(request, pk)
     manager_of(request, mailbox.domain.customer)
     return mailbox
-
-
-def _hub(request: HttpRequest, mailbox: Mailbox) -> dict[str, Any]:
-    """Return what every page of a mailbox shows."""
-    return {
-        "mailbox": mailbox,
-        "until": _until(mailbox.deleted_at or mailbox.domain.deleted_at),
-        "may_change": may_manage(person_of(request), mailbox.domain.customer),
-    }
 
 
 def _usage(mailbox: Mailbox) -> dict[str, int | None] | None:

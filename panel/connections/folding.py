@@ -7,14 +7,15 @@ between two batches (`LogPosition.pending`) is never ahead of the rows, nor behi
 from __future__ import annotations
 
 import ipaddress
+import logging
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from mailbackend.dovecot import events
@@ -23,11 +24,16 @@ from panel.connections.attribution import Attribution
 from panel.connections.models import CLIENT_MAX, TRIED_MAX, Connection, HourlyCount, LogGap, LogPosition
 from panel.connections.storing import Row
 
+logger = logging.getLogger(__name__)
+
 _ACCEPTED, _REFUSED = Connection.Outcome.ACCEPTED.value, Connection.Outcome.REFUSED.value
 _STOPPED = Connection.End.SERVER_STOPPED.value
 #: How many of each kind are kept between two batches; the oldest are given up first. A connection that has not signed
 #: in is closed by Dovecot after some minutes.
 PENDING_MAX = 20_000
+#: How long sessions end with a service that is being stopped; and how long before the first word of that they may do
+#: so: of a master that was killed, its processes write no line before theirs.
+STOPPING_FOR, STOPPED_BEFORE = timedelta(seconds=30), timedelta(seconds=0.75)
 #: Prefix lengths of the networks that rows are found by.
 NET_4, NET_6 = 24, 48
 
@@ -50,7 +56,10 @@ class Fold:
         self.clients: dict[str, list[str]] = dict(pending.get("clients", {}))
         #: Sessions whose end was read before their beginning.
         self.endings: dict[str, str] = dict(pending.get("endings", {}))
-        self.stopping: bool = pending.get("stopping", False)
+        #: Sessions of which Dovecot said that it ended them itself, and when: a kick, unless it is being stopped.
+        self.kicked: dict[str, str] = dict(pending.get("kicked", {}))
+        #: Since when the service is being stopped; empty while it is not.
+        self.stopping: str = pending.get("stopping", "")
         self.new: list[Row] = []
         self.changed: dict[tuple[str, int], Row] = {}
         self.seen: dict[int, datetime] = {}
@@ -58,8 +67,9 @@ class Fold:
         self.gaps: list[LogGap] = []
         self._by_key: dict[tuple[str, int], Row] = {}
         self._new_keys: set[tuple[str, int]] = set()
+        self._highest: dict[str, int] = {}  # the last attempt that is known of a session
         self._attribution = Attribution()
-        self._last: str | None = None  # when what was taken last happened
+        self._last: str = pending.get("last", "")  # when what was taken last happened
 
     def take(self, happened: list[events.Event]) -> None:
         """Take up a batch, in the order of the log."""
@@ -71,6 +81,8 @@ class Fold:
     def lost(self, cause: LogGap.Cause, until: datetime | None, segments: int = 0) -> None:
         """Note that something is missing between the last line that was stored and `until`."""
         began = self.position.line_at
+        if began is not None and until is not None:
+            began = min(began, until)  # the clock may have been set back
         self.gaps.append(
             LogGap(node=self.node, cause=cause, began_at=began, ended_at=until, segments=segments)
         )
@@ -81,7 +93,7 @@ class Fold:
         Raises:
             DatabaseError: if the database does not take it.
         """
-        storing.insert(self.new)
+        self._insert()
         storing.update([row for key, row in self.changed.items() if key not in self._new_keys])
         self._note_last_seen()
         self._count()
@@ -91,7 +103,9 @@ class Fold:
             "in_the_clear": _bounded(self.in_the_clear),
             "clients": _bounded(self.clients),
             "endings": _bounded(self.endings),
+            "kicked": self._just_kicked(),
             "stopping": self.stopping,
+            "last": self._last,
         }
 
     # --- what the database knows already
@@ -99,16 +113,29 @@ class Fold:
     def _look_up(self, happened: list[events.Event]) -> None:
         """Read the rows that this batch changes, and whose the addresses are, with a few queries for all."""
         addresses, sessions = set(), set()
-        begun = {event.session for event in happened if isinstance(event, events.Begun)}
+        begun, done = set(), set()
         for event in happened:
-            if isinstance(event, events.Begun | events.Refused | events.Aborted | events.Ended):
+            kind = type(event)
+            if kind is events.Begun:
+                begun.add(event.session)
+            if kind is events.Begun or kind is events.Aborted:
+                done.add(event.session)
+        for event in happened:
+            kind = type(event)
+            if kind in _WITH_ADDRESS:
                 addresses.add(clean_address(event.address))
-            if isinstance(event, events.Ended | events.Identified) and event.session not in begun:
-                sessions.add(event.session)
-            if isinstance(event, events.Aborted) and event.session in self.attempts:
-                sessions.add(event.session)
-            if isinstance(event, events.Begun) and event.session in self.endings:
-                sessions.add(event.session)
+            if kind is events.Ended or kind is events.Identified:
+                if event.session not in begun:
+                    sessions.add(event.session)
+            elif kind is events.Aborted or kind is events.Begun:
+                if event.session in self.attempts or event.session in self.endings:
+                    sessions.add(event.session)
+            elif kind is events.Refused:
+                # One whose connection is known to go on, or ends after it in this batch, is not told late.
+                if event.session not in self.attempts and event.session not in done:
+                    sessions.add(event.session)
+            elif kind is events.Stopping:
+                sessions.update(self.kicked)
         self._attribution.look_up(addresses)
         sessions.discard("")
         self._read_rows(sorted(sessions))
@@ -120,21 +147,25 @@ class Fold:
 
     def _read_open(self) -> list[Row]:
         """Return all sessions that are open, those of this batch included."""
-        rows = Connection.objects.filter(node=self.node, ended_at=None).order_by()
+        # By the index of open ones; asked for the node too, SQLite would go through all that this node ever had.
+        rows = Connection.objects.filter(ended_at=None).order_by("-started_at", "-id")
         known = set(self._by_key)
-        self._keep(row for row in rows.iterator() if (row.session, row.attempt) not in known)
+        ours = (row for row in rows.iterator() if row.node == self.node)
+        self._keep(row for row in ours if (row.session, row.attempt) not in known)
         return [row for row in self._by_key.values() if row.ended_at is None]
 
     def _keep(self, rows: Iterable[Connection]) -> None:
         for row in rows:
             self._by_key[(row.session, row.attempt)] = Row(*(getattr(row, name) for name in storing.COLUMNS))
+            self._highest[row.session] = max(row.attempt, self._highest.get(row.session, 0))
 
     # --- events
 
     def _begun(self, event: events.Begun) -> None:
         at = parse_time(event.at)
         name, version = self._client(event.session, event.remote_ip, event.remote_port)
-        self.attempts.pop(event.session, None)
+        for number in range(1, self.attempts.pop(event.session, 0) + 1):
+            self._complete_refusal(event, number)
         self.in_the_clear.pop(event.session, None)
         row = self._row(event, at, attempt=0, outcome=_ACCEPTED, reason="")
         row.ended_at, row.pid = None, event.pid
@@ -154,6 +185,8 @@ class Fold:
         if there is None:
             self._add(row)
             return
+        self._count_in(there, -1)
+        self._count_in(row, 1)
         for name in (
             "credential",
             "started_at",
@@ -174,9 +207,24 @@ class Fold:
             )
 
     def _refused(self, event: events.Refused) -> None:
-        number = self.attempts.pop(event.session, 0) + 1
-        self.attempts[event.session] = number
+        known = self.attempts.pop(event.session, None)
+        if known is None and event.session in self._highest:
+            self._refused_late(event)
+            return
+        self.attempts[event.session] = number = (known or 0) + 1
         self._add(self._row(event, parse_time(event.at), number, outcome=_REFUSED, reason=event.reason))
+
+    def _refused_late(self, event: events.Refused) -> None:
+        """Its connection was read as over: another process writes that. What was not known then is told now."""
+        number = self._highest[event.session]
+        row = self._by_key[(event.session, number)]
+        if row.reason in (Connection.Refusal.GAVE_UP, Connection.Refusal.TEMPORARY_FAILURE):
+            row.reason = event.reason
+            self._change(row)
+        else:
+            late = self._row(event, parse_time(event.at), number + 1, outcome=_REFUSED, reason=event.reason)
+            late.tls, late.cipher = row.tls, row.cipher
+            self._add(late)
 
     def _aborted(self, event: events.Aborted) -> None:
         known = self.attempts.pop(event.session, 0)
@@ -198,7 +246,7 @@ class Fold:
             row.credential = _clean(event.credential, 40)
             self._add(row)
 
-    def _complete_refusal(self, event: events.Aborted, number: int) -> None:
+    def _complete_refusal(self, event: events.Aborted | events.Begun, number: int) -> None:
         row = self._by_key.get((event.session, number))
         if row is not None:
             row.tls, row.cipher = event.tls[:20], event.cipher[:60]
@@ -218,16 +266,20 @@ class Fold:
         elif row.ended_at is not None and (row.reason != _STOPPED or row.bytes_in is not None):
             return
         row.ended_at = max(at, row.started_at)  # the clock may have been set back
-        row.reason = self._why_ended(event.reason)
+        row.reason = self._why_ended(event, at)
         row.bytes_in, row.bytes_out = event.bytes_in, event.bytes_out
         row.retrieved, row.deleted, row.expunged = event.retrieved, event.deleted, event.expunged
         self._change(row)
 
-    def _why_ended(self, reason: str) -> str:
-        """2.3 says the same of a kick and of its own end."""
-        if reason == "shut_down":
-            return _STOPPED if self.stopping else Connection.End.KICKED.value
-        return reason
+    def _why_ended(self, event: events.Ended, at: datetime) -> str:
+        """2.3 says the same of a kick and of its own end. Whom its login process served, lost the connection by it."""
+        stopping = self.stopping and abs(at - parse_time(self.stopping)) < STOPPING_FOR
+        if stopping and event.reason in ("shut_down", "connection_closed"):
+            return _STOPPED
+        if event.reason == "shut_down":
+            self.kicked[event.session] = event.at
+            return Connection.End.KICKED.value
+        return event.reason
 
     def _identified(self, event: events.Identified) -> None:
         said = [_clean(event.name, CLIENT_MAX), _clean(event.version, CLIENT_MAX)]
@@ -243,13 +295,32 @@ class Fold:
             if row.pid == event.pid:
                 self._close(row, parse_time(event.at))
 
-    def _stop(self, event: events.Stopping) -> None:  # noqa: ARG002 - one of the takers
-        self.stopping = True
+    def _stop(self, event: events.Stopping) -> None:
+        self.stopping = self.stopping or event.at
+        at = parse_time(event.at)
+        for session, ended in self.kicked.items():
+            row = self._by_key.get((session, 0))
+            if row is not None and abs(at - parse_time(ended)) < STOPPED_BEFORE:
+                row.reason = _STOPPED
+                self._change(row)
+        self.kicked.clear()
+
+    def _just_kicked(self) -> dict[str, str]:
+        """Return those for whom it may still be told that the service was being stopped."""
+        if not self.kicked or not self._last:
+            return self.kicked
+        now = parse_time(self._last)
+        return {
+            session: ended
+            for session, ended in self.kicked.items()
+            if abs(now - parse_time(ended)) < STOPPED_BEFORE
+        }
 
     def _started(self, event: events.Started) -> None:
         """No session survives a start of Dovecot: what has no end has ended with the service, at the last line."""
-        self.stopping = False
-        at = parse_time(self._last) if self._last else self.position.line_at or parse_time(event.at)
+        self.stopping = ""
+        self.kicked.clear()
+        at = parse_time(self._last or event.at)
         for row in self._read_open():
             self._close(row, at)
         self.attempts.clear()
@@ -309,8 +380,36 @@ class Fold:
         self.new.append(row)
         self._by_key[key] = row
         self._new_keys.add(key)
+        self._highest[row.session] = max(row.attempt, self._highest.get(row.session, 0))
+        self._count_in(row, 1)
+
+    def _count_in(self, row: Row, number: int) -> None:
         hour = row.started_at.replace(minute=0, second=0, microsecond=0)
-        self.counts[(hour, row.customer_id, row.protocol, row.outcome)] += 1
+        self.counts[(hour, row.customer_id, row.protocol, row.outcome)] += number
+
+    def _insert(self) -> None:
+        """Insert the new rows. Of one that is there already, which no order of lines brings about, it is the later."""
+        try:
+            with transaction.atomic():
+                storing.insert(self.new)
+        except IntegrityError:
+            there = self._stored_keys()
+            logger.warning("%s connections were stored already, and are changed.", len(there))
+            for row in self.new:
+                if (row.session, row.attempt) in there:
+                    self._new_keys.discard((row.session, row.attempt))
+                    self._change(row)
+                    self._count_in(row, -1)
+            self.new = [row for row in self.new if (row.session, row.attempt) not in there]
+            storing.insert(self.new)
+
+    def _stored_keys(self) -> set[tuple[str, int]]:
+        sessions = sorted({row.session for row in self.new})
+        found: set[tuple[str, int]] = set()
+        for start in range(0, len(sessions), 500):
+            rows = Connection.objects.filter(node=self.node, session__in=sessions[start : start + 500])
+            found.update(rows.values_list("session", "attempt"))
+        return found
 
     def _change(self, row: Row) -> None:
         self.changed[(row.session, row.attempt)] = row
@@ -334,6 +433,8 @@ class Fold:
 
     def _count(self) -> None:
         for (hour, customer_id, protocol, outcome), number in self.counts.items():
+            if not number:
+                continue
             of_hour = HourlyCount.objects.filter(
                 hour=hour, customer=customer_id, protocol=protocol, outcome=outcome
             )
@@ -347,6 +448,7 @@ class Fold:
                 )
 
 
+_WITH_ADDRESS = frozenset((events.Begun, events.Refused, events.Aborted, events.Ended))
 _TAKERS: dict[type, Any] = {
     events.Begun: Fold._begun,
     events.Refused: Fold._refused,
@@ -361,6 +463,7 @@ _TAKERS: dict[type, Any] = {
 }
 
 
+@lru_cache(maxsize=20_000)
 def parse_time(text: str) -> datetime:
     """Return the moment that a line's time means, in UTC.
 

@@ -120,7 +120,11 @@ class Connection(models.Model):
                 condition=Q(outcome="refused"),
                 name="connection_refused",
             ),
-            models.Index(fields=["node", "session"], condition=Q(ended_at=None), name="connection_open"),
+            # Open sessions, which are few: of one mailbox for its page, of one Dovecot when that stops.
+            models.Index(fields=["mailbox", "node"], condition=Q(ended_at=None), name="connection_open"),
+            models.Index(
+                fields=["-started_at", "-id"], condition=Q(ended_at=None), name="connection_open_when"
+            ),
         ]
 
     def __str__(self) -> str:

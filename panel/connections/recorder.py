@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, Error, connection, transaction
 
 from mailbackend.dovecot.events import Event, line_time, read_event
 from mailbackend.dovecot.removals import Removed, read_removal
@@ -40,6 +40,10 @@ NOTE_EVERY = 2.0
 
 class AlreadyRunning(Exception):
     """Another recorder is at work on this DATA_DIR."""
+
+
+class Moved(DatabaseError):
+    """The place up to which the log is stored is not where this recorder left it: another one was at work."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def run(data: DataDir, node: str, goes_on: Callable[[], bool]) -> None:
             if time.monotonic() - noted > NOTE_EVERY:
                 lock_path(data).touch()
                 noted = time.monotonic()
-        except DatabaseError as err:
+        except Error as err:
             logger.warning("The connection log waits for the database: %s", err)
             connection.close()
             position = None
@@ -152,6 +156,7 @@ def _store(position: LogPosition, piece: _Piece) -> None:
             removed.append(removal)
         last = at
     with transaction.atomic():
+        _check_not_moved(position)
         fold = Fold(position)
         if piece.missing or piece.damaged:
             first = next((at for at in map(line_time, piece.lines) if at), None)
@@ -163,6 +168,13 @@ def _store(position: LogPosition, piece: _Piece) -> None:
         position.segment, position.offset = piece.segment, piece.offset
         position.line_at = _time(last) or position.line_at
         position.save()
+
+
+def _check_not_moved(position: LogPosition) -> None:
+    """Hold the place, in this transaction. The lock is a file, and who removes files could start a second recorder."""
+    held = LogPosition.objects.select_for_update().filter(pk=position.pk).values_list("segment", "offset")
+    if list(held) != [(position.segment, position.offset)]:
+        raise Moved("Another recorder has stored what comes next.")
 
 
 def _event(line: str) -> Event | None:
@@ -194,44 +206,55 @@ def _next_piece(data: DataDir, position: LogPosition) -> _Piece | None:
     segments = list_segments(data)
     current = next((each for each in segments if each.number == position.segment), None)
     if current is None:
-        return _first_of_next(segments, position)
+        return _first_of_next(data, segments, position, gone=position.segment > 0)
     offset = position.offset
     if current.size < offset:
         logger.warning("Segment %s of the log became shorter.", current.number)
         return _Piece([], current.number, current.size, damaged=True)
     # Whether it is complete is known from before it was read.
-    lines, end, rest = _read(current.path, offset)
+    try:
+        lines, end, rest = _read(current.path, offset)
+    except FileNotFoundError:
+        return None  # given up at this moment: the next look finds it gone
     if lines or end > offset:
         return _Piece(lines, current.number, end)
     if not current.sealed:
         return None
     if rest:
         return _Piece([], current.number, end + rest, damaged=True)
-    return _first_of_next(segments, position)
+    return _first_of_next(data, segments, position, gone=False)
 
 
-def _first_of_next(segments: list[Segment], position: LogPosition) -> _Piece | None:
+def _first_of_next(
+    data: DataDir, segments: list[Segment], position: LogPosition, *, gone: bool
+) -> _Piece | None:
+    """Return the beginning of the segment after the one that is done, or `gone` before it was known to be read."""
     following = next((each for each in segments if each.number > position.segment), None)
     if following is None:
         return None
-    lines, end, _rest = _read(following.path, 0)
-    # Before the first segment of all nothing is missing.
-    missing = following.number - position.segment - 1 if position.segment else 0
+    try:
+        lines, end, _rest = _read(following.path, 0)
+    except FileNotFoundError:
+        return None
+    # A database that is new begins after what was stored in another one.
+    before = position.segment or stored_up_to(data)
+    missing = max(following.number - before - 1, 0) + gone
     return _Piece(lines, following.number, end, missing=missing)
 
 
 def _read(path: Path, offset: int) -> tuple[list[str], int, int]:
-    """Return whole lines from `offset` on, where they end, and how many bytes of half a line follow."""
-    try:
-        with path.open("rb") as stream:
-            stream.seek(offset)
-            content = stream.read(BATCH_BYTES)
-            whole = content.rfind(b"\n") + 1
-            if not whole and len(content) == BATCH_BYTES:
-                # No line is as long: nothing that Dovecot wrote.
-                return [], offset + len(content), 0
-    except FileNotFoundError:
-        return [], offset, 0
+    """Return whole lines from `offset` on, where they end, and how many bytes of half a line follow.
+
+    Raises:
+        FileNotFoundError: if the segment was removed meanwhile.
+    """
+    with path.open("rb") as stream:
+        stream.seek(offset)
+        content = stream.read(BATCH_BYTES)
+    whole = content.rfind(b"\n") + 1
+    if not whole and len(content) == BATCH_BYTES:
+        # No line is as long: nothing that Dovecot wrote.
+        return [], offset + len(content), 0
     lines = content[:whole].decode("utf-8", "replace").split("\n")[:-1]
     return lines, offset + whole, len(content) - whole
 

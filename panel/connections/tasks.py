@@ -8,9 +8,15 @@ from celery import shared_task
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from panel.connections import recoverable
+from panel.connections import keeping, recoverable
 from panel.core.clock import moment
 from panel.core.jobs import job_kind, start_job
+
+
+@job_kind(_("Forgetting old connections"))
+def forget_connections() -> dict[str, Any]:
+    """Delete what is older than the connection log is kept."""
+    return dict(keeping.forget_connections(now=timezone.now()))
 
 
 @job_kind(_("Ending removed mail whose time is over"))

@@ -71,6 +71,9 @@ def _report_label(name: str) -> str:
         "thorough": _("Of these gone through folder by folder"),
         "found": _("Problems found"),
         "mended": _("Of these mended"),
+        "connections": _("Connections"),
+        "hours": _("Counts of an hour"),
+        "gaps": _("Gaps in the log"),
     }
     return labels.get(name, name)
 

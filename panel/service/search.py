@@ -20,6 +20,8 @@ from panel.accounts.selectors import customers_read_by
 from panel.addresses import selectors
 from panel.addresses.customers import search_customers
 from panel.addresses.models import Domain, Mailbox
+from panel.connections.filters import read_filters
+from panel.connections.planning import page_of_plan, plan_for
 from panel.core import jobs
 from panel.core.models import Job
 from panel.core.pages import LongPaginator
@@ -85,8 +87,8 @@ def find(person: User, text: str) -> list[Group]:
     text = searchable(text)
     if not text:
         return []
-    groups = (_group(person, kind, text) for kind in KINDS)
-    return [group for group in groups if group.hits]
+    groups = [_group(person, kind, text) for kind in KINDS]
+    return [group for group in [*groups, _connections(person, text)] if group.hits]
 
 
 def rows_of(person: User, kind: str, text: str) -> QuerySet[Any]:
@@ -114,6 +116,21 @@ def _group(person: User, name: str, text: str) -> Group:
     else:
         url = reverse("search", query={"q": text, "only": name})
     return Group(name, kind.label, kind.hits(person, list(page)), pages.count, pages.has_more, url)
+
+
+def _connections(person: User, text: str) -> Group:
+    """Return the way to what one IP address or one whole address did, where it did anything that they may see."""
+    hits = []
+    filters = read_filters({"ip": text}, person)
+    if filters.ip:
+        hits.append(Hit(url=reverse("show_connection_ip", args=[filters.ip]), label=filters.ip))
+    elif "@" in text:
+        filters = read_filters({"address": text}, person)
+        url = reverse("show_connection_address", query={"address": filters.address})
+        hits.append(Hit(url=url, label=filters.address))
+    if not hits or not page_of_plan(plan_for(person, filters), size=1).rows:
+        hits = []
+    return Group("connections", _("Connections"), hits, len(hits), has_more=False, url="")
 
 
 def _mailboxes(person: User, text: str) -> QuerySet[Mailbox]:

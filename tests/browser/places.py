@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import imaplib
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
-from tests.stand import Stand
+from tests.stand import Box, Stand, wait_for
 
 PASSWORD = "an-admins-passw0rd"
 #: More pages than anybody has: a crawl that goes on beyond them has lost its way.
 MOST = 150
 #: What is no page: files, and what ends the visit.
-_NO_PAGE = re.compile(r"\.csv$|/download/|/sign-out/|^/static/|^mailto:")
+_NO_PAGE = re.compile(r"\.(csv|json)$|/download/|/sign-out/|^/static/|^mailto:")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def furnish(stand: Stand) -> list[Visitor]:
         stand.must("createmailbox", f"{name}@martin.test", "--quota", "2G", stdin=f"{PASSWORD}\n")
     stand.must("setmailbox", "bob@martin.test", "--suspend")
     stand.must("deletemailbox", "claire@martin.test")
+    _connect(Box(stand, "anna@martin.test", PASSWORD, Path("/")))
     return [
         Visitor(
             "anonymous", also=("/sign-in/", "/password/forgotten/", "/nowhere/", "/invitations/?token=x")
@@ -59,6 +62,9 @@ def furnish(stand: Stand) -> list[Visitor]:
                 "/mailboxes/2/",
                 "/mailboxes/3/",
                 "/mailboxes/5/",
+                "/mailboxes/1/connections/",
+                "/mailboxes/1/check/?start=0",
+                "/mailboxes/4/connections/",
                 "/mailboxes/?q=zzzz",
                 "/search/?q=a",
                 "/nowhere/",
@@ -66,8 +72,26 @@ def furnish(stand: Stand) -> list[Visitor]:
         ),
         Visitor("owner", "owner@martin.test", PASSWORD, ("/mailboxes/2/", "/mailboxes/?q=zzzz", "/jobs/")),
         Visitor("newcomer", "new@new.test", PASSWORD),
-        Visitor("mailbox", "anna@martin.test", PASSWORD, ("/domains/",)),
+        Visitor("mailbox", "anna@martin.test", PASSWORD, ("/domains/", "/mailboxes/1/check/?start=0")),
     ]
+
+
+def _connect(box: Box) -> None:
+    """Have mail programs sign in, with a wrong password, and over POP."""
+    for right in (False, True):
+        try:
+            with box.imap(password=PASSWORD if right else "wrong") as client:
+                client.select("INBOX")
+                client.fetch("1:*", "(RFC822)")
+        except imaplib.IMAP4.error:
+            assert not right
+    with box.pop() as pop:
+        pop.retr(1)
+        pop.dele(1)
+    wait_for(
+        lambda: len(box.stand.must("connections", "--address", box.address)) == 3,
+        "the connections to be recorded",
+    )
 
 
 def places(page: Page, visitor: Visitor) -> Iterator[str]:

@@ -68,6 +68,7 @@ def test_a_pop_session_ends() -> None:
         ("Disconnected for inactivity", "idle"),
         ("User kicked", "kicked"),
         ("Server shutting down.", "shut_down"),
+        ("Server shutting down", "server_stopped"),
         ("Too many invalid IMAP commands.", "connection_closed"),
     ],
 )

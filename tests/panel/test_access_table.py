@@ -30,10 +30,12 @@ from panel.addresses.claims import make_claim
 from panel.addresses.models import DomainClaim, Mailbox
 from panel.addresses.owners import owner_of
 from panel.addresses.services import create_domain, create_mailbox
+from panel.connections.models import Connection
 from panel.core.models import Job
 from tests.cast import PASSWORD, Cast
 from tests.dns_server import DnsServer
 from tests.panel.accounts.passkeys import add_passkey
+from tests.panel.connections.rows import row
 
 TABLE = Path(__file__).parents[2] / "docs" / "access.md"
 METHODS = ("GET", "POST")
@@ -69,6 +71,7 @@ class Stage:
         neighbour: another mailbox of the same domain.
         claim: a domain that the customer waits for.
         notice: to everybody.
+        connection: to the mailbox.
     """
 
     cast: Cast
@@ -79,6 +82,7 @@ class Stage:
     neighbour: Mailbox
     claim: DomainClaim
     notice: Notice
+    connection: Connection
 
 
 def _nobody(stage: Stage) -> None:
@@ -173,6 +177,9 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "resume_mailbox",
             "delete_mailbox",
             "restore_mailbox",
+            "mailbox_connections",
+            "set_up_check",
+            "set_up_check_events",
         ),
         lambda stage: {"pk": stage.cast.mailbox.pk},
     ),
@@ -180,6 +187,8 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
     **dict.fromkeys(("edit_notice", "end_notice", "dismiss_notice"), lambda stage: {"pk": stage.notice.pk}),
     "end_session": lambda stage: {"pk": stage.session.pk},
     "show_job": lambda stage: {"pk": stage.job.pk},
+    "show_connection": lambda stage: {"pk": stage.connection.pk},
+    "show_connection_ip": lambda _stage: {"ip": "192.0.2.7"},
     "account_reset_password_from_key": lambda stage: {
         "uidb36": int_to_base36(stage.cast.owner.pk),
         "key": "set-password",
@@ -212,6 +221,7 @@ def stage(cast: Cast, dns: DnsServer) -> Stage:
             starts_at=timezone.now(),
             ends_at=None,
         ),
+        connection=row(cast.mailbox),
     )
 
 

@@ -39,7 +39,8 @@ NAMES = [
     "confirm", "max_domains", "max_mailboxes", "max_storage_bytes", "owner_email", "how", "owner_password",
     "email", "role", "language", "code", "credential", "username", "old_password",
     "new_password1", "new_password2", "remember", "select", "pk", "ids", "_method",
-    "only", "text_en", "text_fr", "level", "audience", "starts_at", "ends_at", "pop_deletes", "days",
+    "show", "start", "only", "text_en", "text_fr", "level", "audience", "starts_at", "ends_at", "pop_deletes", "days",
+    "address", "ip", "protocol", "outcome", "device", "open", "connection_days",
 ]
 # fmt: on
 

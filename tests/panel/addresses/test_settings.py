@@ -21,7 +21,13 @@ from tests.cast import PASSWORD, Cast
 
 SignIn = Callable[[User], Client]
 GB = 1024**3
-INHERIT = {"default_quota_preset": "", "default_quota_other": "", "pop_deletes": "inherit", "days": ""}
+INHERIT = {
+    "default_quota_preset": "",
+    "default_quota_other": "",
+    "pop_deletes": "inherit",
+    "days": "",
+    "connection_days": "90",
+}
 
 
 def level_of(cast: Cast, name: str) -> Level:
@@ -164,14 +170,20 @@ def test_who_may_say_what(
 @pytest.mark.parametrize("name", ["platform", "customer", "domain"])
 def test_forms_override_and_go_back(cast: Cast, signed_in: SignIn, name: str) -> None:
     client, url = signed_in(cast.admin), urls(cast)[name]
-    client.post(url, {"default_quota_preset": "none", "pop_deletes": "keep_days", "days": "9"})
+    client.post(url, {**INHERIT, "default_quota_preset": "none", "pop_deletes": "keep_days", "days": "9"})
     level = level_of(cast, name)
     assert (level.default_quota_bytes, level.pop_deletes, level.pop_keep_days) == (0, "keep_days", 9)
     page = client.get(url).content.decode()
     assert "Keep a copy for 9 days" in page
     assert "set here" in page
     client.post(
-        url, {"default_quota_preset": "other", "default_quota_other": "1.5 GB", "pop_deletes": "delete"}
+        url,
+        {
+            **INHERIT,
+            "default_quota_preset": "other",
+            "default_quota_other": "1.5 GB",
+            "pop_deletes": "delete",
+        },
     )
     level = level_of(cast, name)
     assert (level.default_quota_bytes, level.pop_deletes, level.pop_keep_days) == (

@@ -340,3 +340,99 @@ def test_bytes_that_are_no_text(log: Log, cast: Cast) -> None:
 def test_one_recorder_at_a_time(log: Log) -> None:
     with recorder.alone(log.data), pytest.raises(recorder.AlreadyRunning), recorder.alone(log.data):
         pass
+
+
+def test_a_crash_told_behind_the_words_of_its_process(log: Log, cast: Cast) -> None:
+    address = cast.mailbox.address
+    log.write(begun(NOON, "s1", address, pid=7))
+    log.write(
+        f'{at(later(1))} imap: sess=s1 user="{address}" pid=7: Fatal: master: service(imap): child 7 killed with '
+        "signal 9\n"
+    )
+    log.record()
+    assert (only().reason, only().ended_at) == ("server_stopped", later(1))
+
+
+def test_a_killed_master_takes_sessions_along(log: Log, cast: Cast) -> None:
+    """Their words come before the first that tells of the stop: a kick sounds the same."""
+    address = cast.mailbox.address
+    log.write(begun(NOON, "s1", address) + begun(NOON, "s2", address))
+    log.write(ended(later(1), "s1", address, why="Server shutting down."))
+    log.record()
+    assert Connection.objects.get(session="s1").reason == "kicked"
+    log.write(f"{at(later(1.01))} config: Warning: Killed with signal 15 (by pid=1 uid=0 code=kill)\n")
+    log.record()
+    log.write(ended(later(1.02), "s2", address, why="Connection closed"))
+    log.write(begun(later(60), "s3", address) + ended(later(61), "s3", address, why="Connection closed"))
+    log.record()
+    assert dict(Connection.objects.values_list("session", "reason")) == {
+        "s1": "server_stopped",
+        "s2": "server_stopped",
+        "s3": "connection_closed",
+    }
+
+
+def test_a_refusal_that_is_written_after_the_end_of_its_connection(log: Log, cast: Cast) -> None:
+    address = cast.mailbox.address
+    log.write(
+        aborted(NOON, "s1", address, "Disconnected: Connection closed (disconnected while authenticating)")
+    )
+    log.record()
+    assert only().reason == "gave_up"
+    log.write(refused(later(0.1), "s1", address))
+    log.record()
+    assert only().reason == "wrong_password"
+    log.write(refused(later(0.2), "s1", address))
+    log.record()
+    assert list(Connection.objects.order_by("attempt").values_list("attempt", flat=True)) == [1, 2]
+    assert LogPosition.objects.get().pending["attempts"] == {}
+
+
+def test_what_is_there_already_does_not_hold_up_the_rest(log: Log, cast: Cast) -> None:
+    address = cast.mailbox.address
+    log.write(begun(NOON, "s1", address))
+    log.record()
+    LogPosition.objects.all().delete()
+    log.write(begun(later(1), "s2", address) + ended(later(2), "s1", address))
+    log.record()
+    assert {row.session: row.reason for row in Connection.objects.all()} == {"s1": "logged_out", "s2": ""}
+    assert HourlyCount.objects.get().connections == 2
+
+
+def test_a_segment_given_up_while_it_was_read_is_a_gap(log: Log, cast: Cast) -> None:
+    log.write(begun(NOON, "s1", cast.mailbox.address))
+    log.record()
+    (log.data.events / "00000001.log").unlink()
+    log.write(begun(later(9), "s2", cast.mailbox.address), 2)
+    log.record()
+    assert (LogGap.objects.get().cause, LogGap.objects.get().segments) == ("segments_lost", 1)
+
+
+@pytest.mark.parametrize(("told", "missing"), [("", 2), ("1", 1), ("2", 0)])
+def test_what_went_before_the_first_look_is_a_gap(log: Log, cast: Cast, told: str, missing: int) -> None:
+    """Unless it is known to be stored: in another database."""
+    log.data.events_stored.write_text(told)
+    log.write(begun(NOON, "s1", cast.mailbox.address), 3)
+    log.record()
+    assert [gap.segments for gap in LogGap.objects.all()] == ([missing] if missing else [])
+    assert only().session == "s1"
+
+
+def test_two_recorders_store_each_line_once(log: Log, cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second, which no lock kept out, finds that the place has moved, and reads from there."""
+    log.write(begun(NOON, "s1", cast.mailbox.address))
+    read = recorder._next_piece
+    others = iter([True])
+
+    def read_while_another_stores(*arguments: Any) -> Any:
+        piece = read(*arguments)
+        if next(others, False):
+            log.record()
+        return piece
+
+    monkeypatch.setattr(recorder, "_next_piece", read_while_another_stores)
+    with pytest.raises(recorder.Moved):
+        log.record()
+    log.record()
+    assert only().session == "s1"
+    assert HourlyCount.objects.get().connections == 1

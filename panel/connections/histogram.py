@@ -1,0 +1,189 @@
+"""How many sessions and refusals there were over a time, as bars."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.core.cache import cache
+from django.db.models import Min, QuerySet, Sum
+from django.utils import timezone
+from django.utils.formats import date_format
+
+from panel.accounts.models import Customer, User
+from panel.connections.filters import Filters
+from panel.connections.models import Connection, HourlyCount
+from panel.connections.selectors import Scope, scope_of
+
+#: The time that is shown where none is chosen.
+SHOWN = timedelta(days=7)
+#: How wide a bar may be, in hours, and how many bars there are at most.
+_STEPS, _BARS = (1, 3, 6, 24, 7 * 24, 28 * 24), 84
+#: Rows of counts that are summed up at most: with very many customers the time that is shown is shorter.
+_COUNTS = 200_000
+#: How long sums are kept. Seconds.
+_KEPT_FOR = 60
+#: Units of the picture: the height of the highest bar, and the width of one with the space beside it.
+HEIGHT, PITCH = 64, 10
+
+#: Counts by the beginning of an hour and the outcome.
+_Counts = Counter[tuple[datetime, str]]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What began within one step: figures, the label of its time, and where it is drawn."""
+
+    label: str
+    accepted: int
+    refused: int
+    x: int
+    accepted_y: float
+    accepted_height: float
+    refused_y: float
+    refused_height: float
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Bars over a time, and their sums."""
+
+    bars: Sequence[Bar]
+    begins_at: datetime
+    ends_at: datetime
+    accepted: int
+    refused: int
+
+    @property
+    def width(self) -> int:
+        """Of the picture, in its units."""
+        return len(self.bars) * PITCH
+
+    @property
+    def height(self) -> int:
+        """The same."""
+        return HEIGHT
+
+    @property
+    def told(self) -> list[Bar]:
+        """The bars that have anything in them."""
+        return [bar for bar in self.bars if bar.accepted or bar.refused]
+
+
+def histogram_of_log(person: User, filters: Filters, now: datetime) -> Histogram | None:
+    """Return how many connections there were that fit, or None where the counts of the hours cannot say it."""
+    asked = (filters.address, filters.ip, filters.network, filters.domains, filters.reason, filters.device)
+    if any(value not in ("", None) for value in asked) or filters.open_now or filters.problems:
+        return None
+    scope = scope_of(person)
+    if filters.customer is not None:
+        scope = Scope("customer", (filters.customer,))
+    if scope is not None and scope.column != "customer":
+        return None
+    counts = HourlyCount.objects.order_by()
+    if scope is not None:
+        counts = counts.filter(customer__in=scope.numbers)
+    customers = Customer.objects.count() if scope is None else len(scope.numbers)
+    begins_at, ends_at = _period(filters, counts, now, max(customers, 1))
+    if filters.protocol:
+        counts = counts.filter(protocol=filters.protocol)
+    if filters.outcome:
+        counts = counts.filter(outcome=filters.outcome)
+    counts = counts.filter(hour__gte=begins_at, hour__lt=ends_at)
+    key = f"log-hours:{scope}:{begins_at}:{_hour(ends_at)}:{filters.protocol}:{filters.outcome}".replace(
+        " ", ""
+    )
+    rows: list[tuple[datetime, str, int]] | None = cache.get(key)
+    if rows is None:
+        rows = list(counts.values_list("hour", "outcome").annotate(Sum("connections")))
+        cache.set(key, rows, _KEPT_FOR)
+    return _drawn(Counter({(hour, outcome): number for hour, outcome, number in rows}), begins_at, ends_at)
+
+
+def histogram_of_rows(rows: Iterable[tuple[datetime, str]]) -> Histogram | None:
+    """Return the same of rows that were gone through: when each began, and its outcome. None where there are none."""
+    counts: _Counts = Counter((_hour(at), outcome) for at, outcome in rows)
+    if not counts:
+        return None
+    hours = [hour for hour, _outcome in counts]
+    return _drawn(counts, min(hours), max(hours) + timedelta(hours=1))
+
+
+def _period(
+    filters: Filters, counts: QuerySet[HourlyCount], now: datetime, customers: int
+) -> tuple[datetime, datetime]:
+    """Return the time that is shown: no longer than there are counts for, or than can be summed up at once."""
+    ends_at = min(filters.ends_at or now, now)
+    begins_at = filters.begins_at or ends_at - SHOWN
+    first: datetime | None = counts.aggregate(at=Min("hour"))["at"]
+    longest = timedelta(hours=_COUNTS // (4 * customers))
+    begins_at = max(begins_at, first or ends_at - SHOWN, ends_at - longest)
+    return _hour(min(begins_at, ends_at - timedelta(hours=1))), ends_at
+
+
+def _drawn(counts: _Counts, begins_at: datetime, ends_at: datetime) -> Histogram:
+    """Gather hours into bars."""
+    hours = int((ends_at - begins_at) / timedelta(hours=1)) + 1
+    step = next((step for step in _STEPS if hours / step <= _BARS), -(-hours // _BARS))
+    edges = _edges(begins_at, ends_at, step)
+    sums: Counter[tuple[int, str]] = Counter()
+    for (hour, outcome), number in counts.items():
+        sums[_bar_of(edges, hour), outcome] += number
+    accepted, refused = Connection.Outcome.ACCEPTED, Connection.Outcome.REFUSED
+    pairs = [(sums[index, accepted], sums[index, refused]) for index in range(len(edges))]
+    highest = max((sum(pair) for pair in pairs), default=0) or 1
+    bars = [
+        _bar(index, edge, step, pair, highest)
+        for index, (edge, pair) in enumerate(zip(edges, pairs, strict=True))
+    ]
+    return Histogram(
+        bars=bars,
+        begins_at=begins_at,
+        ends_at=ends_at,
+        accepted=sum(pair[0] for pair in pairs),
+        refused=sum(pair[1] for pair in pairs),
+    )
+
+
+def _edges(begins_at: datetime, ends_at: datetime, step: int) -> list[datetime]:
+    """Return where bars begin: whole days begin at midnight in the panel's time zone, whatever the clocks did."""
+    first = timezone.localtime(begins_at).replace(minute=0, second=0, microsecond=0)
+    if step >= 24:
+        first = first.replace(hour=0)
+    edges = []
+    at = first
+    while at < ends_at:
+        edges.append(at)
+        if step % 24:
+            at = timezone.localtime(at + timedelta(hours=step))
+        else:
+            later = at.replace(tzinfo=None) + timedelta(hours=step)
+            at = timezone.make_aware(later)
+    return edges or [first]
+
+
+def _bar_of(edges: Sequence[datetime], hour: datetime) -> int:
+    return max(bisect_right(edges, hour) - 1, 0)
+
+
+def _bar(index: int, edge: datetime, step: int, pair: tuple[int, int], highest: int) -> Bar:
+    accepted, refused = pair
+    tall, taller = (round(number * HEIGHT / highest, 2) for number in (accepted, accepted + refused))
+    label = date_format(edge, "SHORT_DATE_FORMAT" if step % 24 == 0 else "SHORT_DATETIME_FORMAT")
+    return Bar(
+        label=label,
+        accepted=accepted,
+        refused=refused,
+        x=index * PITCH,
+        accepted_y=HEIGHT - tall,
+        accepted_height=tall,
+        refused_y=HEIGHT - taller,
+        refused_height=round(taller - tall, 2),
+    )
+
+
+def _hour(at: datetime) -> datetime:
+    return at.replace(minute=0, second=0, microsecond=0)

@@ -1,0 +1,120 @@
+"""Reads: the connections of one mailbox, which the caller has from `panel.addresses.selectors.mailboxes_for`.
+
+Each is led by an index and bounded, however long the log of a mailbox is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from panel.addresses.models import Mailbox
+from panel.connections.models import Connection, LogGap
+
+PAGE = 50
+#: Rows that one page looks through for what is asked for; its link to older ones goes on from there.
+LOOKED_THROUGH = 2000
+#: Open sessions that are shown, and gaps.
+OPEN_SHOWN, GAPS_SHOWN = 50, 20
+#: What can be asked for: a name in the address of a page, and which connections it stands for.
+SHOWN = {
+    "refused": ("outcome", Connection.Outcome.REFUSED.value),
+    "pop": ("protocol", Connection.Protocol.POP3.value),
+    "imap": ("protocol", Connection.Protocol.IMAP.value),
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a page of the log begins: before the connection that began then and has this id."""
+
+    at: datetime
+    pk: int
+
+
+@dataclass(frozen=True)
+class LogPage:
+    """A page of a mailbox's log.
+
+    Attributes:
+        rows: the connections, newest first.
+        older: where the next page begins, or None if this is the last.
+    """
+
+    rows: list[Connection]
+    older: Place | None
+
+
+def connections_of(mailbox: Mailbox) -> QuerySet[Connection]:
+    """Return the connections of a mailbox, newest first."""
+    return Connection.objects.filter(mailbox_id=mailbox.pk).order_by("-started_at", "-pk")
+
+
+def last_connection(mailbox: Mailbox) -> Connection | None:
+    """Return the connection that began last, if there was any."""
+    return connections_of(mailbox).first()
+
+
+def open_now(mailbox: Mailbox) -> list[Connection]:
+    """Return the sessions that go on as far as is known, the newest first."""
+    rows = Connection.objects.filter(mailbox_id=mailbox.pk, ended_at=None).order_by("node", "-pk")
+    return newest_first(rows[:OPEN_SHOWN])
+
+
+def page_before(mailbox: Mailbox, before: Place | None, show: str = "") -> LogPage:
+    """Return a page of a mailbox's log.
+
+    Args:
+        mailbox: whose.
+        before: where it begins, or None for the newest.
+        show: a name in SHOWN, or anything else for all.
+    """
+    rows = connections_of(mailbox)
+    if before is not None:
+        rows = rows.filter(
+            Q(started_at__lt=before.at) | Q(pk__lt=before.pk), started_at__lte=before.at
+        )  # the second bounds the index
+    if show not in SHOWN:
+        found = list(rows[: PAGE + 1])
+        return LogPage(found[:PAGE], _place(found[PAGE - 1]) if len(found) > PAGE else None)
+    return _chosen(rows, *SHOWN[show])
+
+
+def gaps_between(since: datetime, until: datetime | None) -> list[LogGap]:
+    """Return the gaps in the log that ended in a time, the newest first.
+
+    Args:
+        since: its begin.
+        until: its end; None is now, with the gaps whose end is not known yet.
+    """
+    gaps = LogGap.objects.filter(ended_at__gte=since).order_by("-ended_at")
+    if until is not None:
+        return list(gaps.filter(ended_at__lt=until)[:GAPS_SHOWN])
+    return [*LogGap.objects.filter(ended_at=None)[:GAPS_SHOWN], *gaps[:GAPS_SHOWN]]
+
+
+def newest_first(rows: Iterable[Connection]) -> list[Connection]:
+    """Return connections in the order in which they are shown."""
+    return sorted(rows, key=lambda row: (row.started_at, row.pk), reverse=True)
+
+
+def _chosen(rows: QuerySet[Connection], field: str, value: str) -> LogPage:
+    """Look through a part of the rows for those with a value: they may be few among very many."""
+    looked_at = list(rows.values_list("pk", "started_at", field)[: LOOKED_THROUGH + 1])
+    fitting = [place for place, each in enumerate(looked_at[:LOOKED_THROUGH]) if each[2] == value][: PAGE + 1]
+    found = Connection.objects.in_bulk([looked_at[place][0] for place in fitting[:PAGE]])
+    shown = [found[looked_at[place][0]] for place in fitting[:PAGE] if looked_at[place][0] in found]
+    if len(fitting) > PAGE:
+        last = looked_at[fitting[PAGE - 1]]
+    elif len(looked_at) > LOOKED_THROUGH:
+        last = looked_at[LOOKED_THROUGH - 1]
+    else:
+        return LogPage(shown, None)
+    return LogPage(shown, Place(last[1], last[0]))
+
+
+def _place(row: Connection) -> Place:
+    return Place(row.started_at, row.pk)

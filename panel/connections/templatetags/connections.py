@@ -1,0 +1,35 @@
+"""What pages of other parts show of the connection log."""
+
+from __future__ import annotations
+
+from django import template
+
+from panel.accounts.models import User
+from panel.addresses.inherited import what_counts
+from panel.addresses.models import Mailbox
+from panel.addresses.selectors import mailboxes_for
+from panel.connections.mailbox_pages import Entry, entry_of
+from panel.connections.mailbox_selectors import last_connection
+from panel.connections.models import Connection
+from panel.connections.names import mailboxes_meant
+from panel.connections.words import advice, in_words
+
+register = template.Library()
+
+
+@register.simple_tag(name="last_connection")
+def last_connection_in_words(mailbox: Mailbox) -> Entry | None:
+    """Return the connection that began last of a mailbox that the page's reader may see, or None."""
+    row = last_connection(mailbox)
+    return entry_of(row, mailbox) if row else None
+
+
+@register.simple_tag
+def connection_in_words(row: Connection, person: User) -> dict[str, str]:
+    """Return what a connection that a person may see did, as `words`, and what to do about it, as `advice`."""
+    if row.mailbox_id is not None:
+        mailbox = mailboxes_for(person).filter(pk=row.mailbox_id).first()
+    else:
+        mailbox = mailboxes_meant(person, [row.address]).get(row.address)
+    pop = what_counts(mailbox).pop if mailbox else None
+    return {"words": in_words(row, pop=pop), "advice": advice(row, mailbox=mailbox, pop=pop)}
