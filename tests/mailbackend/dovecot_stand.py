@@ -134,6 +134,10 @@ def make_stand(account: str | None = None) -> Iterator[Stand]:
         for person in PEOPLE:
             for part in ("cur", "new", "tmp"):
                 (data.mail / person.home / "Maildir" / part).mkdir(parents=True)
+            # As homes are made: Dovecot links files only between folders of one mode.
+            for folder in (data.mail / person.home).rglob("*"):
+                folder.chmod(0o700)
+            (data.mail / person.home).chmod(0o700)
         config = MailConfig(
             mail_host="localhost",
             listen=("127.0.0.1",),
