@@ -28,6 +28,7 @@ from django.db import connection  # noqa: E402 - models need the setup
 from django.test import Client, override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
+from bench.filling import empty_log, fill_log  # noqa: E402
 from mailbackend.passwords import hash_password  # noqa: E402
 from panel.accounts.customers import create_customer  # noqa: E402
 from panel.accounts.models import Customer, User  # noqa: E402
@@ -51,6 +52,8 @@ def main() -> None:
         "queries": queries,
         "fill_lists": fill_lists,
         "empty_lists": empty_lists,
+        "fill_log": fill_log,
+        "empty_log": empty_log,
         "pages": pages,
         "add_admin": add_admin,
         "remove_admin": remove_admin,

@@ -18,6 +18,7 @@ class Scale:
         seconds: of signing in.
         sessions: that are open at once.
         listed: mailboxes of the long list.
+        logged: connections of the log.
     """
 
     rounds: int
@@ -26,10 +27,11 @@ class Scale:
     seconds: float
     sessions: int
     listed: int
+    logged: int
 
 
-FULL = Scale(rounds=5, boxes=50, bulk=500, seconds=6, sessions=500, listed=100_000)
-QUICK = Scale(rounds=2, boxes=15, bulk=60, seconds=3, sessions=500, listed=30_000)
+FULL = Scale(rounds=5, boxes=50, bulk=500, seconds=6, sessions=500, listed=100_000, logged=5_000_000)
+QUICK = Scale(rounds=2, boxes=15, bulk=60, seconds=3, sessions=500, listed=30_000, logged=100_000)
 
 
 @dataclass(frozen=True)
