@@ -108,7 +108,7 @@ def _statement(first: int, last: int, begin: datetime, step: float, domain: int,
         started = f"to_timestamp({epoch} + i * {step!r})"
     else:
         counting = f"SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last}"  # noqa: S608 - numbers
-        numbers = f"(WITH RECURSIVE n(i) AS ({counting}) SELECT i FROM n)"
+        numbers = f"(WITH RECURSIVE n(i) AS ({counting}) SELECT i FROM n)"  # noqa: S608 - the same
         started = f"strftime('%%Y-%%m-%%d %%H:%%M:%%f', {epoch} + i * {step!r}, 'unixepoch')"
     select = _SELECT.format(
         open=_OPEN,
