@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import imaplib
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
-from tests.stand import Stand
+from tests.stand import Box, Stand, wait_for
 
 PASSWORD = "an-admins-passw0rd"
 #: More pages than anybody has: a crawl that goes on beyond them has lost its way.
@@ -47,6 +50,7 @@ def furnish(stand: Stand) -> list[Visitor]:
         stand.must("createmailbox", f"{name}@martin.test", "--quota", "2G", stdin=f"{PASSWORD}\n")
     stand.must("setmailbox", "bob@martin.test", "--suspend")
     stand.must("deletemailbox", "claire@martin.test")
+    _connect(stand)
     return [
         Visitor(
             "anonymous", also=("/sign-in/", "/password/forgotten/", "/nowhere/", "/invitations/?token=x")
@@ -61,6 +65,9 @@ def furnish(stand: Stand) -> list[Visitor]:
                 "/mailboxes/5/",
                 "/mailboxes/?q=zzzz",
                 "/search/?q=a",
+                "/connections/?reason=wrong_password&protocol=imap",
+                "/connections/?ip=nonsense",
+                "/connections/?address=nobody@nowhere.test",
                 "/nowhere/",
             ),
         ),
@@ -68,6 +75,18 @@ def furnish(stand: Stand) -> list[Visitor]:
         Visitor("newcomer", "new@new.test", PASSWORD),
         Visitor("mailbox", "anna@martin.test", PASSWORD, ("/domains/",)),
     ]
+
+
+def _connect(stand: Stand) -> None:
+    """Have mail programs come, and one refused, so that the log holds something."""
+    box = Box(stand, "anna@martin.test", PASSWORD, Path())
+    with contextlib.suppress(imaplib.IMAP4.error), box.imap("a-wrong-passw0rd"):
+        pass
+    with box.imap() as client:
+        client.select("INBOX")
+    with box.pop() as pop:
+        pop.stat()
+    wait_for(lambda: len(stand.must("connections")) == 3, "the log to hold three connections")
 
 
 def places(page: Page, visitor: Visitor) -> Iterator[str]:
