@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import django
 
-from bench import lists, logins, mailboxes, memory, recorder, start, weight
+from bench import lists, log, logins, mailboxes, memory, recorder, start, weight
 from bench.client import LoginFailed
 from bench.frame import measure_rows
 from bench.processes import INTERRUPTIONS, BenchProblem, uninterrupted
@@ -34,6 +34,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "memory": memory,
     "start": start,
     "lists": lists,
+    "log": log,
     "weight": weight,
     "recorder": recorder,
 }
@@ -49,6 +50,8 @@ def main(arguments: list[str]) -> int:
     scale = QUICK if options.quick else FULL
     if options.rounds:
         scale = replace(scale, rounds=options.rounds)
+    if options.logged:
+        scale = replace(scale, logged=options.logged)
     for number in INTERRUPTIONS:
         signal.signal(number, _interrupt)
     signal.alarm((_LONGEST_QUICK if options.quick else _LONGEST) * len(options.database))
@@ -84,6 +87,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", allow_abbrev=False, description=__doc__)
     parser.add_argument("--only", nargs="+", choices=list(SUBJECTS), metavar="NAME", help=", ".join(SUBJECTS))
     parser.add_argument("--rounds", type=int, metavar="N", help="how often each side is measured")
+    parser.add_argument("--logged", type=int, metavar="N", help="how many connections the log holds")
     parser.add_argument("--quick", action="store_true", help="less of everything: under 3 minutes")
     parser.add_argument(
         "--database", nargs="+", choices=DATABASES, default=["sqlite"], help="default: sqlite"
@@ -94,6 +98,8 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.rounds is not None and options.rounds < 1:
         parser.error("--rounds needs at least 1.")
+    if options.logged is not None and options.logged < 1000:
+        parser.error("--logged needs at least 1000.")
     if options.write and options.only:
         parser.error("The page holds all rows: --write does not go with --only.")
     return options

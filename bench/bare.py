@@ -7,6 +7,7 @@ from django.template import engines
 from django.urls import path
 
 from panel.addresses.models import Mailbox
+from panel.connections.models import Connection
 
 _TEMPLATE = engines["django"].from_string(
     "<!doctype html><title>Mailboxes</title><table>{% for row in rows %}"
@@ -20,4 +21,16 @@ def bare(request: HttpRequest) -> HttpResponse:
     return HttpResponse(_TEMPLATE.render({"rows": Mailbox.objects.order_by("pk")[:50]}, request))
 
 
-urlpatterns = [path("", bare)]
+_LOG = engines["django"].from_string(
+    "<!doctype html><title>Connections</title><table>{% for row in rows %}"
+    '<tr><td><a href="/{{ row.pk }}/">{{ row.address }}</a></td><td>{{ row.remote_ip }}</td></tr>'
+    "{% endfor %}</table>"
+)
+
+
+def bare_log(request: HttpRequest) -> HttpResponse:
+    """Show 50 connections."""
+    return HttpResponse(_LOG.render({"rows": Connection.objects.order_by("-pk")[:50]}, request))
+
+
+urlpatterns = [path("", bare), path("log/", bare_log)]

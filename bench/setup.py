@@ -20,6 +20,7 @@ class Scale:
         listed: mailboxes of the long list.
         connections: that the recorder stores.
         events: lines of the log over which its memory is measured.
+        logged: connections of the log.
     """
 
     rounds: int
@@ -30,6 +31,7 @@ class Scale:
     listed: int
     connections: int
     events: int
+    logged: int
 
 
 FULL = Scale(
@@ -41,9 +43,18 @@ FULL = Scale(
     listed=100_000,
     connections=30_000,
     events=1_000_000,
+    logged=5_000_000,
 )
 QUICK = Scale(
-    rounds=2, boxes=15, bulk=60, seconds=3, sessions=500, listed=30_000, connections=6_000, events=250_000
+    rounds=2,
+    boxes=15,
+    bulk=60,
+    seconds=3,
+    sessions=500,
+    listed=30_000,
+    connections=6_000,
+    events=250_000,
+    logged=100_000,
 )
 
 

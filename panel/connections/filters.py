@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from functools import lru_cache
 
 from django.utils import timezone
 from django.utils.dateparse import parse_date
@@ -195,6 +196,18 @@ class _Reader:
         return day
 
 
+def common_beginning(network: Network) -> str:
+    """Return what all addresses of a network begin with as they are stored; an empty text if nothing is known of it.
+
+    Only of IPv4: of IPv6, whole groups of zeros may be left out.
+    """
+    octets = network.prefixlen // 8
+    if network.version == 6 or not octets:
+        return ""
+    return "".join(f"{octet}." for octet in str(network.network_address).split(".")[: min(octets, 3)])
+
+
+@lru_cache(maxsize=20_000)
 def within(network: Network, address: str) -> bool:
     """Say whether a stored address is in a network; what is no address is in none."""
     try:

@@ -10,7 +10,7 @@ import ipaddress
 import logging
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -110,7 +110,7 @@ class Fold:
 
     # --- what the database knows already
 
-    def _look_up(self, happened: list[events.Event]) -> None:
+    def _look_up(self, happened: Sequence[Any]) -> None:
         """Read the rows that this batch changes, and whose the addresses are, with a few queries for all."""
         addresses: set[str] = set()
         sessions: set[str] = set()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +12,9 @@ from django.core.cache import cache
 from django.db.models import Min, QuerySet, Sum
 from django.utils import timezone
 from django.utils.formats import date_format
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
 from panel.accounts.models import Customer, User
 from panel.connections.filters import Filters
@@ -28,6 +31,13 @@ _COUNTS = 200_000
 _KEPT_FOR = 60
 #: Units of the picture: the height of the highest bar, and the width of one with the space beside it.
 HEIGHT, PITCH = 64, 10
+
+_RECTANGLE = '<rect class="log-{kind}" x="{x}" y="{y}" width="8" height="{height}"/>'
+_FIGURE = (
+    '<tr role="row"><th scope="row" role="rowheader">{label}</th>'
+    '<td role="cell" class="number" data-label="{accepted_label}">{accepted}</td>'
+    '<td role="cell" class="number" data-label="{refused_label}">{refused}</td></tr>'
+)
 
 #: Counts by the beginning of an hour and the outcome.
 _Counts = Counter[tuple[datetime, str]]
@@ -68,9 +78,27 @@ class Histogram:
         return HEIGHT
 
     @property
-    def told(self) -> list[Bar]:
-        """The bars that have anything in them."""
-        return [bar for bar in self.bars if bar.accepted or bar.refused]
+    def rectangles(self) -> SafeString:
+        """The bars as SVG."""
+        return format_html_join("", _RECTANGLE, self._rectangles())
+
+    @property
+    def figures(self) -> SafeString:
+        """The bars that have anything in them as rows of a table."""
+        words = {"accepted_label": _("Sessions"), "refused_label": _("Refused")}
+        told = (bar for bar in self.bars if bar.accepted or bar.refused)
+        return format_html_join(
+            "",
+            _FIGURE,
+            ({"label": bar.label, "accepted": bar.accepted, "refused": bar.refused, **words} for bar in told),
+        )
+
+    def _rectangles(self) -> Iterator[dict[str, str | float]]:
+        for bar in self.bars:
+            if bar.accepted:
+                yield {"kind": "accepted", "x": bar.x, "y": bar.accepted_y, "height": bar.accepted_height}
+            if bar.refused:
+                yield {"kind": "refused", "x": bar.x, "y": bar.refused_y, "height": bar.refused_height}
 
 
 def histogram_of_log(person: User, filters: Filters, now: datetime) -> Histogram | None:

@@ -20,7 +20,7 @@ from django.db.models.lookups import Exact
 from django.utils.dateparse import parse_datetime
 
 from panel.accounts.models import User
-from panel.connections.filters import Filters, is_one_net, within
+from panel.connections.filters import Filters, common_beginning, is_one_net, within
 from panel.connections.models import Connection
 from panel.connections.networks import Network, net_of, net_prefix
 from panel.connections.selectors import Scope, scope_of
@@ -198,6 +198,9 @@ def _rest(filters: Filters, scope: Scope | None, lead: str) -> Q | None:
         wanted["remote_ip"] = filters.ip
     if lead != "net" and filters.network and is_one_net(filters.network):
         wanted["remote_net"] = net_of(filters.network.network_address)
+    left = _network_left(filters)
+    if left is not None:
+        wanted["remote_ip__startswith"] = common_beginning(left)
     if lead != "reason":
         wanted["reason"] = filters.reason
     wanted = {column: value for column, value in wanted.items() if value}
