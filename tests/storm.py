@@ -314,7 +314,7 @@ class Storm:
     def _trouble(self, pauses: tuple[float, float]) -> None:
         chance = random.Random(f"trouble {self.seed}")  # noqa: S311 - not a secret
         kinds = list(self.troubles)
-        while not self._over.wait(chance.uniform(*pauses)):
+        while not self._over.wait(chance.uniform(*pauses)) or set(self.happened) != set(self.troubles):
             # All in turn, each turn in another order.
             if not kinds:
                 kinds = list(self.troubles)

@@ -466,7 +466,9 @@ _TAKERS: dict[type, Any] = {
 }
 
 
-@lru_cache(maxsize=20_000)
+@lru_cache(
+    maxsize=4_096
+)  # the lines of a batch: each time is asked for when it is checked and when it is used
 def parse_time(text: str) -> datetime:
     """Return the moment that a line's time means, in UTC.
 

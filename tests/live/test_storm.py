@@ -102,4 +102,4 @@ def test_each_connection_is_one_row(storm_stand: Stand, own_cluster: Cluster | N
 def test_two_thousand_connections(storm_stand: Stand, own_cluster: Cluster | None) -> None:
     storm = make_storm(storm_stand, own_cluster, seed=2)
     assert rage(storm, 2000, (2, 8)) == []
-    assert sum(entry.stage == "done" for entry in storm.ledger) > 1000
+    assert sum(entry.stage == "done" for entry in storm.ledger) > 800
