@@ -11,7 +11,7 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import escape
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
@@ -65,12 +65,11 @@ def listed(found: Rows, *, newest: bool) -> list[Listed | ListedGap]:
     """
     gaps = _gaps(found, newest=newest)
     shown: list[Listed | ListedGap] = []
-    days: dict[date, str] = {}
-    today = timezone.localdate()
+    listing = _Listing()
     for row in found.rows:
         while gaps and _ended(gaps[0]) >= row.started_at:
             shown.append(ListedGap(gap_in_words(gaps.pop(0))))
-        shown.append(_listed(row, days, today))
+        shown.append(listing.listed(row))
     if found.older is None:
         shown += [ListedGap(gap_in_words(gap)) for gap in gaps]
     return shown
@@ -121,45 +120,61 @@ def ip_url(address: str) -> str:
     return reverse("show_connection_ip", args=[address]) if address else ""
 
 
-def _listed(row: Connection, days: dict[date, str], today: date) -> Listed:
-    state, outcome, reason = state_of(row)
-    local = timezone.localtime(row.started_at)
-    day = local.date()
-    if day not in days:
-        days[day] = date_format(day, "SHORT_DATE_FORMAT")
-    total = (row.bytes_in or 0) + (row.bytes_out or 0)
-    address = row.address
-    return Listed(
-        pk=str(row.pk),
-        url=reverse("show_connection", args=[row.pk]),
-        when=_clock(local, days[day]),
-        day="" if day == today else days[day],
-        address=Truncator(address).chars(_SHOWN) if len(address) > _SHOWN else address,
-        address_url=address_url(address),
-        protocol=Connection.Protocol(row.protocol).label
-        if row.protocol in Connection.Protocol.values
-        else "",
-        ip=row.remote_ip,
-        ip_url=ip_url(row.remote_ip),
-        state=state,
-        outcome=outcome,
-        reason=reason,
-        size=format_size(total) if total else "",
-        messages=messages_in_words(row),
-    )
+class _Listing:
+    """What many rows of a page have in common, found once: each of them says little that is new."""
+
+    def __init__(self) -> None:
+        self._today = timezone.localdate()
+        self._base = reverse("list_connections")
+        self._protocols = dict(Connection.Protocol.choices)
+        self._days: dict[date, str] = {}
+        self._states: dict[tuple[str, str, bool], tuple[str, str, str]] = {}
+        self._address_urls: dict[str, str] = {}
+        self._ip_urls: dict[str, str] = {}
+
+    def listed(self, row: Connection) -> Listed:
+        """Return a row as a list shows it."""
+        kind = (row.outcome, row.reason, row.is_open)
+        if kind not in self._states:
+            self._states[kind] = state_of(row)
+        state, outcome, reason = self._states[kind]
+        address, ip = row.address, row.remote_ip
+        if address not in self._address_urls:
+            self._address_urls[address] = address_url(address)
+        if ip not in self._ip_urls:
+            self._ip_urls[ip] = ip_url(ip)
+        local = timezone.localtime(row.started_at)
+        day = self._day(local.date())
+        total = (row.bytes_in or 0) + (row.bytes_out or 0)
+        return Listed(
+            pk=str(row.pk),
+            url=f"{self._base}{row.pk}/",
+            when=_clock(local, day),
+            day="" if local.date() == self._today else day,
+            address=Truncator(address).chars(_SHOWN) if len(address) > _SHOWN else address,
+            address_url=self._address_urls[address],
+            protocol=str(self._protocols.get(row.protocol, "")),
+            ip=ip,
+            ip_url=self._ip_urls[ip],
+            state=state,
+            outcome=outcome,
+            reason=reason,
+            size=format_size(total) if total else "",
+            messages=messages_in_words(row),
+        )
+
+    def _day(self, day: date) -> str:
+        if day not in self._days:
+            self._days[day] = date_format(day, "SHORT_DATE_FORMAT")
+        return self._days[day]
 
 
 def _clock(local: datetime, day: str) -> SafeString:
-    """Write a time to the second; its day and its zone can be asked for."""
+    """Write a time to the second; its day and its zone can be asked for. None of it comes from elsewhere."""
     clock = local.strftime("%H:%M:%S")
-    return format_html(
-        '<time datetime="{}" title="{} {} {}">{}</time>',
-        local.isoformat(timespec="milliseconds"),
-        day,
-        clock,
-        local.strftime("%Z"),
-        clock,
-    )
+    title = escape(f"{day} {clock} {local.tzname()}")
+    at = local.isoformat(timespec="milliseconds")
+    return SafeString(f'<time datetime="{at}" title="{title}">{clock}</time>')
 
 
 def _gaps(found: Rows, *, newest: bool) -> list[LogGap]:
