@@ -61,6 +61,7 @@ describe_values(
         ),
         "pop_keep_days": Value(_("Days that a copy is kept")),
         "connection_days": Value(_("Days that the connection log goes back")),
+        "recovery_days": Value(_("Days that deleted messages can be recovered")),
         "deleted_at": Value(_("Deleted")),
         "expires_at": Value(_("Works until")),
     }

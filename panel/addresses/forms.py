@@ -14,7 +14,7 @@ from panel.accounts.models import Customer, User
 from panel.accounts.selectors import customers_managed_by
 from panel.addresses import selectors, services
 from panel.addresses.inherited import (
-    CONNECTION_DAYS_MAX,
+    KEPT_DAYS_MAX,
     POP_KEEP_DAYS,
     POP_KEEP_DAYS_MAX,
     Inherited,
@@ -325,6 +325,20 @@ class PopPolicyForm(VersionedForm):
         return chosen
 
 
+#: For how many days the platform keeps what, by Installation's columns: label and help.
+KEPT_DAYS = {
+    "connection_days": (
+        _("Days that the connection log goes back"),
+        _("What is older is deleted each night. Sessions that are still open stay."),
+    ),
+    "recovery_days": (
+        _("Days that deleted messages can be recovered"),
+        _("Counted from when they were deleted; then they are erased for good. Beyond the mailbox's own quota "
+          "the oldest go earlier."),
+    ),
+}
+
+
 class InheritedForm(PopPolicyForm):
     """What the platform, a customer or a domain says for those below it."""
 
@@ -347,13 +361,14 @@ class InheritedForm(PopPolicyForm):
             help_text=_("Mailboxes that exist keep the quota that they have."),
         )
         if isinstance(level, Installation):
-            self.fields["connection_days"] = forms.IntegerField(
-                label=_("Days that the connection log goes back"),
-                min_value=1,
-                max_value=CONNECTION_DAYS_MAX,
-                initial=level.connection_days,
-                help_text=_("What is older is deleted each night. Sessions that are still open stay."),
-            )
+            for name, (label, help_text) in KEPT_DAYS.items():
+                self.fields[name] = forms.IntegerField(
+                    label=label,
+                    min_value=1,
+                    max_value=KEPT_DAYS_MAX,
+                    initial=getattr(level, name),
+                    help_text=help_text,
+                )
         self.order_fields(self.field_order)
 
 

@@ -22,8 +22,8 @@ from panel.core.models import Installation
 from panel.core.sizes import format_size
 
 POP_KEEP_DAYS, POP_KEEP_DAYS_MAX = 30, 3650
-#: The longest that the connection log may be kept. Days.
-CONNECTION_DAYS_MAX = 3650
+#: The longest that the connection log, or what was deleted, may be kept. Days.
+KEPT_DAYS_MAX = 3650
 
 #: What has settings that others inherit.
 Level = Installation | Customer | Domain

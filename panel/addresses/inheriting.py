@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.db import models, transaction
@@ -22,7 +23,7 @@ def set_inherited(
     level: Level,
     default_quota_bytes: int | None,
     pop: PopPolicy | None,
-    connection_days: int | None = None,
+    kept_days: Mapping[str, int] | None = None,
     version: int | None = None,
 ) -> None:
     """Say what those below a level inherit.
@@ -32,7 +33,8 @@ def set_inherited(
         default_quota_bytes: what new mailboxes start with, 0 for no limit, or None for what the level inherits itself.
         pop: what happens to messages that POP deletes, or None for what the level inherits itself. It counts from the
             next POP connection on.
-        connection_days: for how long the connection log is kept, where the platform says it; None leaves it.
+        kept_days: for how many days the platform keeps the connection log and what was deleted, by the names of
+            Installation's columns; None leaves them.
         version: as the form was shown, or None to change whatever is there.
 
     Raises:
@@ -45,10 +47,10 @@ def set_inherited(
         "pop_deletes": pop.deletes if pop else "",
         "pop_keep_days": pop.days if pop else None,
     }
-    if connection_days is not None:
+    if kept_days:
         if not isinstance(level, Installation):
-            raise ValueError("The connection log is kept as the platform says.")
-        values["connection_days"] = connection_days
+            raise ValueError("How long things are kept is said by the platform.")
+        values |= kept_days
     rows: models.QuerySet[Any] = type(level)._default_manager.filter(pk=level.pk)
     if isinstance(level, Domain):
         rows = rows.filter(deleted_at=None, purging_at=None)

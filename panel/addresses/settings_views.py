@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods
 from panel.accounts.access import admin_of, customer_of, person_of
 from panel.accounts.selectors import may_manage, may_own
 from panel.addresses import selectors
-from panel.addresses.forms import InheritedForm
+from panel.addresses.forms import KEPT_DAYS, InheritedForm
 from panel.addresses.inherited import Level, read_pop_policy, what_counts, what_would_count
 from panel.addresses.inheriting import set_inherited
 from panel.addresses.services import PASSWORD_MAX, PASSWORD_MIN
@@ -88,7 +88,7 @@ def _settings(
             level=level,
             default_quota_bytes=form.cleaned_data["default_quota"],
             pop=read_pop_policy(form.policy),
-            connection_days=form.cleaned_data.get("connection_days"),
+            kept_days={name: form.cleaned_data[name] for name in KEPT_DAYS if name in form.fields},
             version=form.cleaned_data["version"],
         )
         messages.success(

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 from django.core.cache import cache
 from django.db.models import Min, QuerySet, Sum
@@ -14,6 +15,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from panel.accounts.models import Customer, User
@@ -45,60 +47,31 @@ _Counts = Counter[tuple[datetime, str]]
 
 @dataclass(frozen=True)
 class Bar:
-    """What began within one step: figures, the label of its time, and where it is drawn."""
+    """What began within one step: the label of its time, and figures."""
 
     label: str
     accepted: int
     refused: int
-    x: int
-    accepted_y: float
-    accepted_height: float
-    refused_y: float
-    refused_height: float
 
 
 @dataclass(frozen=True)
 class Histogram:
-    """Bars over a time, and their sums."""
+    """Bars over a time, and their sums.
 
-    bars: Sequence[Bar]
+    Attributes:
+        width, height: of the picture, in its units.
+        rectangles: the bars as SVG.
+        figures: those that have anything in them, as rows of a table.
+    """
+
     begins_at: datetime
     ends_at: datetime
     accepted: int
     refused: int
-
-    @property
-    def width(self) -> int:
-        """Of the picture, in its units."""
-        return len(self.bars) * PITCH
-
-    @property
-    def height(self) -> int:
-        """The same."""
-        return HEIGHT
-
-    @property
-    def rectangles(self) -> SafeString:
-        """The bars as SVG."""
-        return format_html_join("", _RECTANGLE, self._rectangles())
-
-    @property
-    def figures(self) -> SafeString:
-        """The bars that have anything in them as rows of a table."""
-        words = {"accepted_label": _("Sessions"), "refused_label": _("Refused")}
-        told = (bar for bar in self.bars if bar.accepted or bar.refused)
-        return format_html_join(
-            "",
-            _FIGURE,
-            ({"label": bar.label, "accepted": bar.accepted, "refused": bar.refused, **words} for bar in told),
-        )
-
-    def _rectangles(self) -> Iterator[dict[str, str | float]]:
-        for bar in self.bars:
-            if bar.accepted:
-                yield {"kind": "accepted", "x": bar.x, "y": bar.accepted_y, "height": bar.accepted_height}
-            if bar.refused:
-                yield {"kind": "refused", "x": bar.x, "y": bar.refused_y, "height": bar.refused_height}
+    width: int
+    height: int
+    rectangles: SafeString
+    figures: SafeString
 
 
 def histogram_of_log(person: User, filters: Filters, now: datetime) -> Histogram | None:
@@ -121,14 +94,15 @@ def histogram_of_log(person: User, filters: Filters, now: datetime) -> Histogram
     if filters.outcome:
         counts = counts.filter(outcome=filters.outcome)
     counts = counts.filter(hour__gte=begins_at, hour__lt=ends_at)
-    key = f"log-hours:{scope}:{begins_at}:{_hour(ends_at)}:{filters.protocol}:{filters.outcome}".replace(
-        " ", ""
-    )
-    rows: list[tuple[datetime, str, int]] | None = cache.get(key)
-    if rows is None:
-        rows = list(counts.values_list("hour", "outcome").annotate(Sum("connections")))
-        cache.set(key, rows, _KEPT_FOR)
-    return _drawn(Counter({(hour, outcome): number for hour, outcome, number in rows}), begins_at, ends_at)
+    asked_for = (scope, begins_at, _hour(ends_at), filters.protocol, filters.outcome, get_language())
+    key = f"log-bars:{sha256(repr(asked_for).encode()).hexdigest()}"
+    kept: Histogram | None = cache.get(key)
+    if kept is None:
+        rows = counts.values_list("hour", "outcome").annotate(Sum("connections"))
+        summed = Counter({(hour, outcome): number for hour, outcome, number in rows})
+        kept = _drawn(summed, begins_at, ends_at)
+        cache.set(key, kept, _KEPT_FOR)
+    return kept
 
 
 def histogram_of_rows(rows: Iterable[tuple[datetime, str]]) -> Histogram | None:
@@ -162,18 +136,42 @@ def _drawn(counts: _Counts, begins_at: datetime, ends_at: datetime) -> Histogram
         sums[_bar_of(edges, hour), outcome] += number
     accepted, refused = Connection.Outcome.ACCEPTED, Connection.Outcome.REFUSED
     pairs = [(sums[index, accepted], sums[index, refused]) for index in range(len(edges))]
-    highest = max((sum(pair) for pair in pairs), default=0) or 1
-    bars = [
-        _bar(index, edge, step, pair, highest)
-        for index, (edge, pair) in enumerate(zip(edges, pairs, strict=True))
-    ]
+    bars = [Bar(_label(edge, step), *pair) for edge, pair in zip(edges, pairs, strict=True)]
     return Histogram(
-        bars=bars,
         begins_at=begins_at,
         ends_at=ends_at,
-        accepted=sum(pair[0] for pair in pairs),
-        refused=sum(pair[1] for pair in pairs),
+        accepted=sum(bar.accepted for bar in bars),
+        refused=sum(bar.refused for bar in bars),
+        width=len(bars) * PITCH,
+        height=HEIGHT,
+        rectangles=format_html_join("", _RECTANGLE, _rectangles(bars)),
+        figures=format_html_join("", _FIGURE, _figures(bars)),
     )
+
+
+def _rectangles(bars: Sequence[Bar]) -> Iterator[dict[str, str | float]]:
+    """Yield where bars are drawn: sessions stand below, refusals on top of them."""
+    highest = max((bar.accepted + bar.refused for bar in bars), default=0) or 1
+    for index, bar in enumerate(bars):
+        tall, taller = (
+            round(number * HEIGHT / highest, 2) for number in (bar.accepted, bar.accepted + bar.refused)
+        )
+        if bar.accepted:
+            yield {"kind": "accepted", "x": index * PITCH, "y": round(HEIGHT - tall, 2), "height": tall}
+        if bar.refused:
+            height = round(taller - tall, 2)
+            yield {"kind": "refused", "x": index * PITCH, "y": round(HEIGHT - taller, 2), "height": height}
+
+
+def _figures(bars: Sequence[Bar]) -> Iterator[dict[str, str | int]]:
+    words = {"accepted_label": _("Sessions"), "refused_label": _("Refused")}
+    for bar in bars:
+        if bar.accepted or bar.refused:
+            yield {"label": bar.label, "accepted": bar.accepted, "refused": bar.refused, **words}
+
+
+def _label(edge: datetime, step: int) -> str:
+    return date_format(edge, "SHORT_DATE_FORMAT" if step % 24 == 0 else "SHORT_DATETIME_FORMAT")
 
 
 def _edges(begins_at: datetime, ends_at: datetime, step: int) -> list[datetime]:
@@ -195,22 +193,6 @@ def _edges(begins_at: datetime, ends_at: datetime, step: int) -> list[datetime]:
 
 def _bar_of(edges: Sequence[datetime], hour: datetime) -> int:
     return max(bisect_right(edges, hour) - 1, 0)
-
-
-def _bar(index: int, edge: datetime, step: int, pair: tuple[int, int], highest: int) -> Bar:
-    accepted, refused = pair
-    tall, taller = (round(number * HEIGHT / highest, 2) for number in (accepted, accepted + refused))
-    label = date_format(edge, "SHORT_DATE_FORMAT" if step % 24 == 0 else "SHORT_DATETIME_FORMAT")
-    return Bar(
-        label=label,
-        accepted=accepted,
-        refused=refused,
-        x=index * PITCH,
-        accepted_y=HEIGHT - tall,
-        accepted_height=tall,
-        refused_y=HEIGHT - taller,
-        refused_height=round(taller - tall, 2),
-    )
 
 
 def _hour(at: datetime) -> datetime:

@@ -11,11 +11,11 @@ from django.db.models import Q
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.html import format_html
+from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import ngettext, pgettext
 
 from panel.connections.models import Connection, LogGap
 from panel.connections.planning import Rows
@@ -37,22 +37,9 @@ class ListedGap:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A connection as a list shows it."""
+    """A connection as a list shows it: its row of the table."""
 
-    pk: str
-    url: str
-    when: SafeString
-    day: str
-    address: str
-    address_url: str
-    protocol: str
-    ip: str
-    ip_url: str
-    state: str
-    outcome: str
-    reason: str
-    size: str
-    messages: str
+    html: SafeString
     is_gap: bool = False
 
 
@@ -65,12 +52,11 @@ def listed(found: Rows, *, newest: bool) -> list[Listed | ListedGap]:
     """
     gaps = _gaps(found, newest=newest)
     shown: list[Listed | ListedGap] = []
-    days: dict[date, str] = {}
-    today = timezone.localdate()
+    listing = _Listing()
     for row in found.rows:
         while gaps and _ended(gaps[0]) >= row.started_at:
             shown.append(ListedGap(gap_with_times(gaps.pop(0))))
-        shown.append(_listed(row, days, today))
+        shown.append(listing.listed(row))
     if found.older is None:
         shown += [ListedGap(gap_with_times(gap)) for gap in gaps]
     return shown
@@ -121,45 +107,95 @@ def ip_url(address: str) -> str:
     return reverse("show_connection_ip", args=[address]) if address else ""
 
 
-def _listed(row: Connection, days: dict[date, str], today: date) -> Listed:
-    state, outcome, reason = state_of(row)
-    local = timezone.localtime(row.started_at)
-    day = local.date()
-    if day not in days:
-        days[day] = date_format(day, "SHORT_DATE_FORMAT")
-    total = (row.bytes_in or 0) + (row.bytes_out or 0)
-    address = row.address
-    return Listed(
-        pk=str(row.pk),
-        url=reverse("show_connection", args=[row.pk]),
-        when=_clock(local, days[day]),
-        day="" if day == today else days[day],
-        address=Truncator(address).chars(_SHOWN) if len(address) > _SHOWN else address,
-        address_url=address_url(address),
-        protocol=Connection.Protocol(row.protocol).label
-        if row.protocol in Connection.Protocol.values
-        else "",
-        ip=row.remote_ip,
-        ip_url=ip_url(row.remote_ip),
-        state=state,
-        outcome=outcome,
-        reason=reason,
-        size=format_size(total) if total else "",
-        messages=messages_in_words(row),
-    )
+def column_labels() -> dict[str, str]:
+    """Return the heads of the columns."""
+    return {
+        "when": _("When"),
+        "address": _("Address"),
+        "protocol": _("Protocol"),
+        "origin": pgettext("connection", "From"),
+        "outcome": _("Outcome"),
+        "traffic": _("Traffic"),
+    }
+
+
+class _Listing:
+    """What many rows of a page have in common, found once: each of them says little that is new."""
+
+    def __init__(self) -> None:
+        self._today = timezone.localdate()
+        self._base = reverse("list_connections")
+        self._protocols = {value: escape(label) for value, label in Connection.Protocol.choices}
+        self._labels = {name: escape(label) for name, label in column_labels().items()}
+        self._nobody = format_html('<span class="soft">{}</span>', _("No address"))
+        self._days: dict[date, str] = {}
+        self._states: dict[tuple[str, str, bool], str] = {}
+        self._addresses: dict[str, tuple[str, str]] = {"": ("", "")}
+        self._ips: dict[str, tuple[str, str]] = {"": ("", "")}
+
+    def listed(self, row: Connection) -> Listed:
+        """Return a row as a list shows it. All that clients chose is escaped here."""
+        labels, pk = self._labels, row.pk
+        local = timezone.localtime(row.started_at)
+        day = self._day(local.date())
+        under = "" if local.date() == self._today else f'<span class="under">{day}</span>'
+        address_href, address = self._address(row.address)
+        ip_href, ip = self._ip(row.remote_ip)
+        named = f'<a id="a{pk}" href="{address_href}"><bdi>{address}</bdi></a>' if address else self._nobody
+        came_from = f'<a id="i{pk}" href="{ip_href}">{ip}</a>' if ip else ""
+        return Listed(
+            SafeString(
+                f'<tr role="row"><th scope="row" role="rowheader"><a id="c{pk}" href="{self._base}{pk}/">'
+                f"{_clock(local, day)}</a>{under}</th>"
+                f'<td role="cell" class="log-address" data-label="{labels["address"]}">{named}</td>'
+                f'<td role="cell" data-label="{labels["protocol"]}">{self._protocols.get(row.protocol, "")}</td>'
+                f'<td role="cell" class="log-from" data-label="{labels["origin"]}">{came_from}</td>'
+                f'<td role="cell" data-label="{labels["outcome"]}">{self._state(row)}</td>'
+                f'<td role="cell" class="log-traffic" data-label="{labels["traffic"]}">{_traffic(row)}</td></tr>'
+            )
+        )
+
+    def _day(self, day: date) -> str:
+        if day not in self._days:
+            self._days[day] = escape(date_format(day, "SHORT_DATE_FORMAT"))
+        return self._days[day]
+
+    def _address(self, address: str) -> tuple[str, str]:
+        if address not in self._addresses:
+            shown = Truncator(address).chars(_SHOWN) if len(address) > _SHOWN else address
+            self._addresses[address] = (escape(address_url(address)), escape(shown))
+        return self._addresses[address]
+
+    def _ip(self, ip: str) -> tuple[str, str]:
+        if ip not in self._ips:
+            self._ips[ip] = (escape(ip_url(ip)), escape(ip))
+        return self._ips[ip]
+
+    def _state(self, row: Connection) -> str:
+        kind = (row.outcome, row.reason, row.is_open)
+        if kind not in self._states:
+            state, outcome, reason = state_of(row)
+            under = format_html('<span class="under">{}</span>', reason) if reason else ""
+            self._states[kind] = format_html(
+                '<span><span class="badge badge-{}">{}</span>{}</span>', state, outcome, under
+            )
+        return self._states[kind]
+
+
+def _traffic(row: Connection) -> str:
+    total, messages = (row.bytes_in or 0) + (row.bytes_out or 0), messages_in_words(row)
+    if not total and not messages:
+        return ""
+    under = f'<span class="under">{escape(messages)}</span>' if messages else ""
+    return f"<span>{escape(format_size(total)) if total else ''}{under}</span>"
 
 
 def _clock(local: datetime, day: str) -> SafeString:
-    """Write a time to the second; its day and its zone can be asked for."""
+    """Write a time to the second; its day and its zone can be asked for. `day` is escaped."""
     clock = local.strftime("%H:%M:%S")
-    return format_html(
-        '<time datetime="{}" title="{} {} {}">{}</time>',
-        local.isoformat(timespec="milliseconds"),
-        day,
-        clock,
-        local.strftime("%Z"),
-        clock,
-    )
+    title = f"{day} {clock} {escape(str(local.tzname()))}"
+    at = local.isoformat(timespec="milliseconds")
+    return SafeString(f'<time datetime="{at}" title="{title}">{clock}</time>')
 
 
 def _gaps(found: Rows, *, newest: bool) -> list[LogGap]:

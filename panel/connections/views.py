@@ -20,7 +20,15 @@ from panel.addresses.selectors import domains_for, mailboxes_for
 from panel.connections.export import client_of, csv_lines, json_lines
 from panel.connections.filters import Filters, read_filters
 from panel.connections.histogram import histogram_of_log
-from panel.connections.listed import address_url, ip_url, listed, marks, messages_in_words, state_of
+from panel.connections.listed import (
+    address_url,
+    column_labels,
+    ip_url,
+    listed,
+    marks,
+    messages_in_words,
+    state_of,
+)
 from panel.connections.models import Connection
 from panel.connections.networks import parse_ip
 from panel.connections.planning import Plan, all_rows, page_of_plan, parse_key, plan_for
@@ -156,6 +164,7 @@ def _page(request: HttpRequest, plan: Plan) -> dict[str, Any]:
     found = page_of_plan(plan, before)
     latest = max((row.pk for row in found.rows), default=0)
     return {
+        "columns": column_labels().values(),
         "shown": listed(found, newest=before is None),
         "found": found,
         "older": str(found.older or ""),

@@ -40,7 +40,7 @@ NAMES = [
     "email", "role", "language", "code", "credential", "username", "old_password",
     "new_password1", "new_password2", "remember", "select", "pk", "ids", "_method",
     "show", "start", "only", "text_en", "text_fr", "level", "audience", "starts_at", "ends_at", "pop_deletes", "days",
-    "address", "ip", "protocol", "outcome", "device", "open", "connection_days",
+    "address", "ip", "protocol", "outcome", "device", "open", "connection_days", "recovery_days",
 ]
 # fmt: on
 

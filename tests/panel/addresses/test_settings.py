@@ -27,6 +27,7 @@ INHERIT = {
     "pop_deletes": "inherit",
     "days": "",
     "connection_days": "90",
+    "recovery_days": "14",
 }
 
 
