@@ -246,7 +246,7 @@ class Fold:
             self._add(row)
 
     def _untold_reason(self, event: events.Aborted, *, in_the_clear: bool) -> str:
-        """Why a password was refused of which no line says it: it was not even looked at, or while the service ended."""
+        """Why a password was refused of which no line tells: it was not looked at, or the service ended meanwhile."""
         if in_the_clear:
             return Connection.Refusal.NO_TLS.value
         mailbox, _domain, _customer = self._attribution.of(clean_address(event.address))
