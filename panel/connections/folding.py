@@ -130,7 +130,7 @@ class Fold:
                 # One whose connection is known to go on, or is over later in this batch, is not told late.
                 if event.session not in self.attempts and event.session not in over:
                     sessions.add(event.session)
-            elif isinstance(event, events.Stopping):
+            elif isinstance(event, (events.Stopping, events.Started)):
                 sessions.update(self.kicked)
         self._attribution.look_up(addresses)
         sessions.discard("")
@@ -313,7 +313,10 @@ class Fold:
 
     def _stop(self, event: events.Stopping) -> None:
         self.stopping = self.stopping or event.at
-        at = parse_time(event.at)
+        self._stop_kicked(parse_time(event.at))
+
+    def _stop_kicked(self, at: datetime) -> None:
+        """Tell that it was no kick, of those that Dovecot ended just before `at`."""
         for session, ended in self.kicked.items():
             row = self._by_key.get((session, 0))
             if row is not None and abs(at - parse_time(ended)) < STOPPED_BEFORE:
@@ -335,8 +338,8 @@ class Fold:
     def _started(self, event: events.Started) -> None:
         """No session survives a start of Dovecot: what has no end has ended with the service, at the last line."""
         self.stopping = ""
-        self.kicked.clear()
         at = parse_time(self._last or event.at)
+        self._stop_kicked(at)  # the last words before it, if all others were killed before theirs
         for row in self._read_open():
             self._close(row, at)
         self.attempts.clear()

@@ -375,6 +375,20 @@ def test_a_killed_master_takes_sessions_along(log: Log, cast: Cast) -> None:
     }
 
 
+def test_the_last_words_before_a_start(log: Log, cast: Cast) -> None:
+    address = cast.mailbox.address
+    log.write(begun(NOON, "s1", address) + begun(NOON, "s2", address))
+    log.write(ended(later(1), "s1", address, why="Server shutting down."))
+    log.write(ended(later(9), "s2", address, why="Server shutting down."))
+    log.record()
+    log.write(started(later(12)))
+    log.record()
+    assert dict(Connection.objects.values_list("session", "reason")) == {
+        "s1": "kicked",
+        "s2": "server_stopped",
+    }
+
+
 def test_a_refusal_that_is_written_after_the_end_of_its_connection(log: Log, cast: Cast) -> None:
     address = cast.mailbox.address
     log.write(
