@@ -38,6 +38,10 @@ CUT = {"temporary_failure", "gave_up", "tls_failed"}
 CUT_ENDS = {"server_stopped", "connection_closed"}
 
 
+#: The stages in which a client has been let in.
+_SIGNED_IN = ("inside", "leaving", "done")
+
+
 class Cut(Exception):
     """The connection broke, or the server said that it cannot now."""
 
@@ -48,7 +52,7 @@ class Entry:
 
     Attributes:
         plan: what it set out to do.
-        stage: how far it came: nowhere, connected, asked to be let in, inside, done.
+        stage: how far it came: nowhere, connected, asked to be let in, inside, leaving, done; or refused.
         refusals: the reasons for which it knows that it was refused.
         counts: of a session that is done, what the log must say.
         ends: how the session ended, when it is done.
@@ -387,6 +391,7 @@ class Storm:
         if entry.plan == "dropped":
             entry.ends = "connection_closed"
         else:
+            entry.stage = "leaving"
             client.log_out()
             entry.ends = "logged_out"
         left = entry.ends == "logged_out"
@@ -477,13 +482,13 @@ def _problem(entry: Entry, rows: list[dict[str, Any]]) -> str:
     if known - refused:
         return f"refusals are missing, there are {rows}"
     more = refused - known
-    if entry.stage in ("refused", "done", "inside") and more:
+    if entry.stage in ("refused", *_SIGNED_IN) and more:
         return f"too many {rows}"
     if entry.stage in ("connected", "asked") and (
         more.total() + len(accepted) > 1 or set(more) - _unanswered(entry)
     ):
         return f"cut, and {rows}"
-    if entry.stage in ("done", "inside") and len(accepted) != 1:
+    if entry.stage in _SIGNED_IN and len(accepted) != 1:
         return f"one session, and {rows}"
     if entry.stage in ("refused", "connected") and accepted:
         return f"no session, and {rows}"
@@ -506,7 +511,8 @@ def _session_problem(entry: Entry, row: dict[str, Any]) -> str:
     if row["address"] != entry.address or not row["tls"]:
         return f"another one's {row}"
     if entry.stage != "done":
-        return "" if row["reason"] in CUT_ENDS else f"was cut, and {row}"
+        ends = CUT_ENDS | ({"logged_out"} if entry.stage == "leaving" else set())
+        return "" if row["reason"] in ends else f"was cut, and {row}"
     ends = {entry.ends} | (CUT_ENDS if entry.ends == "connection_closed" else set())
     if row["reason"] == "server_stopped" and row["bytes_in"] is None:
         # Killed between the answer to the client and its line in the log.

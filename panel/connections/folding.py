@@ -68,6 +68,7 @@ class Fold:
         self._by_key: dict[tuple[str, int], Row] = {}
         self._new_keys: set[tuple[str, int]] = set()
         self._highest: dict[str, int] = {}  # the last attempt that is known of a session
+        self._open_are_read = False
         self._attribution = Attribution()
         self._last: str = pending.get("last", "")  # when what was taken last happened
 
@@ -129,7 +130,7 @@ class Fold:
                 # One whose connection is known to go on, or is over later in this batch, is not told late.
                 if event.session not in self.attempts and event.session not in over:
                     sessions.add(event.session)
-            elif isinstance(event, events.Stopping):
+            elif isinstance(event, (events.Stopping, events.Started)):
                 sessions.update(self.kicked)
         self._attribution.look_up(addresses)
         sessions.discard("")
@@ -143,6 +144,9 @@ class Fold:
     def _read_open(self) -> list[Row]:
         """Return all sessions that are open, those of this batch included."""
         # By the index of open ones; asked for the node too, SQLite would go through all that this node ever had.
+        if self._open_are_read:
+            return [row for row in self._by_key.values() if row.ended_at is None]
+        self._open_are_read = True
         rows = Connection.objects.filter(ended_at=None).order_by("-started_at", "-id")
         known = set(self._by_key)
         ours = (row for row in rows.iterator() if row.node == self.node)
@@ -227,8 +231,7 @@ class Fold:
         self._client(event.session, event.remote_ip, event.remote_port)
         for number in range(1, known + 1):
             self._complete_refusal(event, number)
-        guess = Connection.Refusal.NO_TLS if in_the_clear else Connection.Refusal.UNKNOWN_ADDRESS
-        reasons = [guess.value] * (event.attempts - known)
+        reasons = [self._untold_reason(event, in_the_clear=in_the_clear)] * (event.attempts - known)
         reason = "temporary_failure" if event.reason == "shut_down" else event.reason
         if reason in ("temporary_failure", "gave_up") and known:
             if event.reason == "temporary_failure":
@@ -241,6 +244,16 @@ class Fold:
             row.tls, row.cipher = event.tls[:20], event.cipher[:60]
             row.credential = _clean(event.credential, 40)
             self._add(row)
+
+    def _untold_reason(self, event: events.Aborted, *, in_the_clear: bool) -> str:
+        """Why a password was refused of which no line tells: it was not looked at, or the service ended meanwhile."""
+        if in_the_clear:
+            return Connection.Refusal.NO_TLS.value
+        mailbox, _domain, _customer = self._attribution.of(clean_address(event.address))
+        reason = (
+            Connection.Refusal.UNKNOWN_ADDRESS if mailbox is None else Connection.Refusal.TEMPORARY_FAILURE
+        )
+        return reason.value
 
     def _correct_refusal(self, session: str, number: int) -> None:
         """Dovecot does not know any address while PostgreSQL is away; its login process knows better."""
@@ -300,7 +313,10 @@ class Fold:
 
     def _stop(self, event: events.Stopping) -> None:
         self.stopping = self.stopping or event.at
-        at = parse_time(event.at)
+        self._stop_kicked(parse_time(event.at))
+
+    def _stop_kicked(self, at: datetime) -> None:
+        """Tell that it was no kick, of those that Dovecot ended just before `at`."""
         for session, ended in self.kicked.items():
             row = self._by_key.get((session, 0))
             if row is not None and abs(at - parse_time(ended)) < STOPPED_BEFORE:
@@ -322,8 +338,8 @@ class Fold:
     def _started(self, event: events.Started) -> None:
         """No session survives a start of Dovecot: what has no end has ended with the service, at the last line."""
         self.stopping = ""
-        self.kicked.clear()
         at = parse_time(self._last or event.at)
+        self._stop_kicked(at)  # the last words before it, if all others were killed before theirs
         for row in self._read_open():
             self._close(row, at)
         self.attempts.clear()
@@ -392,6 +408,8 @@ class Fold:
 
     def _insert(self) -> None:
         """Insert the new rows. Of one that is there already, which no order of lines brings about, it is the later."""
+        if not self.new:
+            return
         try:
             with transaction.atomic():
                 storing.insert(self.new)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
+from mailbackend.supervisor.process import session_members
 from tests.environment import CLUSTER
 from tests.postgres import Cluster
 from tests.stand import Box, Stand, wait_for
@@ -17,6 +21,7 @@ pytestmark = pytest.mark.live
 
 #: How many clients are there at a time.
 CLIENTS = 10
+RECORDER = r"manage.py recordconnections"
 #: More than there are rows.
 ALL = 100_000
 
@@ -61,7 +66,7 @@ def make_storm(stand: Stand, cluster: Cluster | None, seed: int) -> Storm:
     stand.must("setmailbox", suspended.address, "--suspend")
     stand.must("setmailbox", imap_only.address, "--protocols", "imap")
     troubles = {
-        "recorder": kill_all(stand, r"manage.py recordconnections"),
+        "recorder": kill_all(stand, RECORDER),
         "redis": kill_all(stand, r"redis-server"),
         "dovecot": kill_dovecot(stand),
         "segment": turn_log(stand),
@@ -103,3 +108,34 @@ def test_two_thousand_connections(storm_stand: Stand, own_cluster: Cluster | Non
     storm = make_storm(storm_stand, own_cluster, seed=2)
     assert rage(storm, 2000, (2, 8)) == []
     assert sum(entry.stage == "done" for entry in storm.ledger) > 800
+
+
+def test_sessions_of_a_dovecot_that_was_killed_whole_are_closed(stand: Stand) -> None:
+    """Nothing writes their ends: they are known when it starts again. The recorder is away meanwhile, too."""
+    box = stand.new_mailbox()
+
+    def rows() -> list[dict[str, Any]]:
+        return list(stand.must("connections", "--address", box.address))
+
+    imap, pop = box.imap(), box.pop()
+    imap.__enter__()
+    pop.__enter__()
+    wait_for(lambda: len(rows()) == 2, "both sessions in the log")
+    assert [row["ended_at"] for row in rows()] == [None, None]
+    for pid in stand.pids(RECORDER):
+        os.kill(pid, signal.SIGKILL)
+    master = stand.must("servicectl", "status")["pid"]
+    members = session_members(master)
+    # Held first, all of them: none has the time to write a word.
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for pid in members:
+            with contextlib.suppress(ProcessLookupError):  # ended meanwhile
+                os.kill(pid, number)
+    imap.__exit__(None, None, None)
+    pop.__exit__(None, None, None)
+    wait_for(stand.works, "all parts to work again")
+    wait_for(lambda: all(row["ended_at"] for row in rows()), "the sessions to be closed")
+    for row in rows():
+        assert row["reason"] == "server_stopped"
+        assert row["ended_at"] >= row["started_at"]
+        assert row["bytes_in"] is None

@@ -147,10 +147,13 @@ def test_bad_attempts_before_a_good_one_are_all_kept(log: Log, cast: Cast) -> No
         ),
         # A name with signs that no address has: nobody looks for it, nothing but this line tells it.
         ("Disconnected: Connection closed (auth failed, 1 attempts in 2 secs)", "", "unknown_address"),
+        # Of a name that there is, it is not looked at by a service that is being killed.
+        ("Disconnected: Connection closed (auth failed, 1 attempts in 1 secs)", "", "temporary_failure"),
     ],
 )
 def test_what_only_the_last_line_tells(log: Log, cast: Cast, words: str, code: str, reason: str) -> None:
-    log.write(aborted(NOON, "s1", cast.mailbox.address, words, code=code))
+    address = "no such: name" if reason == "unknown_address" else cast.mailbox.address
+    log.write(aborted(NOON, "s1", address, words, code=code))
     log.record()
     assert (only().outcome, only().reason, only().attempt) == ("refused", reason, 1)
     assert only().ended_at == NOON
@@ -369,6 +372,20 @@ def test_a_killed_master_takes_sessions_along(log: Log, cast: Cast) -> None:
         "s1": "server_stopped",
         "s2": "server_stopped",
         "s3": "connection_closed",
+    }
+
+
+def test_the_last_words_before_a_start(log: Log, cast: Cast) -> None:
+    address = cast.mailbox.address
+    log.write(begun(NOON, "s1", address) + begun(NOON, "s2", address))
+    log.write(ended(later(1), "s1", address, why="Server shutting down."))
+    log.write(ended(later(9), "s2", address, why="Server shutting down."))
+    log.record()
+    log.write(started(later(12)))
+    log.record()
+    assert dict(Connection.objects.values_list("session", "reason")) == {
+        "s1": "kicked",
+        "s2": "server_stopped",
     }
 
 
