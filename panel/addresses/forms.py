@@ -333,8 +333,10 @@ KEPT_DAYS = {
     ),
     "recovery_days": (
         _("Days that deleted messages can be recovered"),
-        _("Counted from when they were deleted; then they are erased for good. Beyond the mailbox's own quota "
-          "the oldest go earlier."),
+        _(
+            "Counted from when they were deleted; then they are erased for good. Beyond the mailbox's own quota "
+            "the oldest go earlier."
+        ),
     ),
 }
 
