@@ -139,7 +139,8 @@ class Fold:
     def _read_rows(self, sessions: list[str]) -> None:
         for start in range(0, len(sessions), 500):
             chunk = sessions[start : start + 500]
-            self._keep(Connection.objects.filter(node=self.node, session__in=chunk))
+            rows = Connection.objects.filter(node=self.node, session__in=chunk).order_by()
+            self._keep(Row(*values) for values in rows.values_list(*storing.COLUMNS))
 
     def _read_open(self) -> list[Row]:
         """Return all sessions that are open, those of this batch included."""
@@ -149,13 +150,14 @@ class Fold:
         self._open_are_read = True
         rows = Connection.objects.filter(ended_at=None).order_by("-started_at", "-id")
         known = set(self._by_key)
-        ours = (row for row in rows.iterator() if row.node == self.node)
+        read = (Row(*values) for values in rows.values_list(*storing.COLUMNS).iterator())
+        ours = (row for row in read if row.node == self.node)
         self._keep(row for row in ours if (row.session, row.attempt) not in known)
         return [row for row in self._by_key.values() if row.ended_at is None]
 
-    def _keep(self, rows: Iterable[Connection]) -> None:
+    def _keep(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            self._by_key[(row.session, row.attempt)] = Row(*(getattr(row, name) for name in storing.COLUMNS))
+            self._by_key[(row.session, row.attempt)] = row
             self._highest[row.session] = max(row.attempt, self._highest.get(row.session, 0))
 
     # --- events
