@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from mailbackend.dovecot import events
@@ -444,15 +444,7 @@ class Fold:
         return name, version
 
     def _note_last_seen(self) -> None:
-        statement = (
-            "UPDATE addresses_mailbox SET last_seen_at = %s "
-            "WHERE id = %s AND (last_seen_at IS NULL OR last_seen_at < %s)"
-        )
-        adapt = connection.ops.adapt_datetimefield_value
-        rows = [(adapt(at), pk, adapt(at)) for pk, at in sorted(self.seen.items())]
-        if rows:
-            with connection.cursor() as cursor:
-                cursor.executemany(statement, rows)
+        storing.note_last_seen(sorted(self.seen.items()))
 
     def _count(self) -> None:
         for (hour, customer_id, protocol, outcome), number in self.counts.items():
