@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F
 
 from mailbackend.dovecot import events
@@ -139,7 +139,8 @@ class Fold:
     def _read_rows(self, sessions: list[str]) -> None:
         for start in range(0, len(sessions), 500):
             chunk = sessions[start : start + 500]
-            self._keep(Connection.objects.filter(node=self.node, session__in=chunk))
+            rows = Connection.objects.filter(node=self.node, session__in=chunk).order_by()
+            self._keep(Row(*values) for values in rows.values_list(*storing.COLUMNS))
 
     def _read_open(self) -> list[Row]:
         """Return all sessions that are open, those of this batch included."""
@@ -149,13 +150,14 @@ class Fold:
         self._open_are_read = True
         rows = Connection.objects.filter(ended_at=None).order_by("-started_at", "-id")
         known = set(self._by_key)
-        ours = (row for row in rows.iterator() if row.node == self.node)
+        read = (Row(*values) for values in rows.values_list(*storing.COLUMNS).iterator())
+        ours = (row for row in read if row.node == self.node)
         self._keep(row for row in ours if (row.session, row.attempt) not in known)
         return [row for row in self._by_key.values() if row.ended_at is None]
 
-    def _keep(self, rows: Iterable[Connection]) -> None:
+    def _keep(self, rows: Iterable[Row]) -> None:
         for row in rows:
-            self._by_key[(row.session, row.attempt)] = Row(*(getattr(row, name) for name in storing.COLUMNS))
+            self._by_key[(row.session, row.attempt)] = row
             self._highest[row.session] = max(row.attempt, self._highest.get(row.session, 0))
 
     # --- events
@@ -442,15 +444,7 @@ class Fold:
         return name, version
 
     def _note_last_seen(self) -> None:
-        statement = (
-            "UPDATE addresses_mailbox SET last_seen_at = %s "
-            "WHERE id = %s AND (last_seen_at IS NULL OR last_seen_at < %s)"
-        )
-        adapt = connection.ops.adapt_datetimefield_value
-        rows = [(adapt(at), pk, adapt(at)) for pk, at in sorted(self.seen.items())]
-        if rows:
-            with connection.cursor() as cursor:
-                cursor.executemany(statement, rows)
+        storing.note_last_seen(sorted(self.seen.items()))
 
     def _count(self) -> None:
         for (hour, customer_id, protocol, outcome), number in self.counts.items():

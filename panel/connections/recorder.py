@@ -28,8 +28,8 @@ from panel.connections.models import LogGap, LogPosition
 
 logger = logging.getLogger(__name__)
 
-#: Bytes of the log that are stored in one transaction.
-BATCH_BYTES = 1024**2
+#: Bytes of the log that are stored in one transaction, at most: what begins and ends within them is written once.
+BATCH_BYTES = 4 * 1024**2
 #: Seconds between two looks at a log in which nothing was new.
 POLL = 0.15
 #: Seconds until the database is tried again.

@@ -73,6 +73,22 @@ _TYPES = {
 }
 
 
+_LAST_SEEN = (
+    "UPDATE addresses_mailbox SET last_seen_at = %s "
+    "WHERE id = %s AND (last_seen_at IS NULL OR last_seen_at < %s)"
+)
+#: The same of many mailboxes with one statement, which locks them in the order of their ids.
+_LAST_SEEN_AT_ONCE = """
+    WITH held AS (
+        SELECT box.id, new.at FROM addresses_mailbox AS box
+        JOIN unnest(%s::bigint[], %s::timestamptz[]) AS new(id, at) ON new.id = box.id
+        WHERE box.last_seen_at IS NULL OR box.last_seen_at < new.at
+        ORDER BY box.id FOR NO KEY UPDATE OF box
+    )
+    UPDATE addresses_mailbox AS box SET last_seen_at = held.at FROM held WHERE box.id = held.id
+"""
+
+
 def insert(rows: Sequence[Row]) -> None:
     """Insert rows, in this transaction.
 
@@ -108,9 +124,33 @@ def update(rows: Sequence[Row]) -> None:
             cursor.executemany(statement, _adapted(rows, (*CHANGEABLE, "node", "session", "attempt")))
 
 
+def note_last_seen(seen: Sequence[tuple[int, datetime]]) -> None:
+    """Save when mailboxes were signed in to last, if that is later than what is known.
+
+    Args:
+        seen: mailbox ids, in their order, so that two who change several wait for each other the same way.
+
+    Raises:
+        DatabaseError: if the database does not take it.
+    """
+    if not seen:
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(_LAST_SEEN_AT_ONCE, [[pk for pk, _at in seen], [at for _pk, at in seen]])
+        else:
+            adapt = connection.ops.adapt_datetimefield_value
+            cursor.executemany(_LAST_SEEN, [(adapt(at), pk, adapt(at)) for pk, at in seen])
+
+
 def _copy(rows: Sequence[Row]) -> None:
     names = ", ".join(COLUMNS)
-    with connection.cursor() as cursor, cursor.copy(f"COPY {_TABLE} ({names}) FROM STDIN") as copy:
+    # Django does not see what COPY raises, unless it is told to look.
+    with (
+        connection.wrap_database_errors,
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY {_TABLE} ({names}) FROM STDIN") as copy,
+    ):
         for values in map(attrgetter(*COLUMNS), rows):
             copy.write_row(values)
 
