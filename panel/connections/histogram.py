@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language
+from django.utils.translation import get_language, pgettext
 from django.utils.translation import gettext as _
 
 from panel.accounts.models import Customer, User
@@ -164,7 +164,7 @@ def _rectangles(bars: Sequence[Bar]) -> Iterator[dict[str, str | float]]:
 
 
 def _figures(bars: Sequence[Bar]) -> Iterator[dict[str, str | int]]:
-    words = {"accepted_label": _("Sessions"), "refused_label": _("Refused")}
+    words = {"accepted_label": _("Sessions"), "refused_label": pgettext("connections", "Refused")}
     for bar in bars:
         if bar.accepted or bar.refused:
             yield {"label": bar.label, "accepted": bar.accepted, "refused": bar.refused, **words}

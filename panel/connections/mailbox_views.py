@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 from django.views.decorators.http import require_safe
 
 from panel.accounts.access import open_to_owners
@@ -56,7 +57,7 @@ def mailbox_connections(request: HttpRequest, pk: int) -> HttpResponse:
         "show": show,
         "choices": [
             ("", _("All")),
-            ("refused", _("Refused")),
+            ("refused", pgettext("connections", "Refused")),
             ("imap", "IMAP"),
             ("pop", "POP"),
         ],

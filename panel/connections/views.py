@@ -26,7 +26,6 @@ from panel.connections.listed import (
     ip_url,
     listed,
     marks,
-    messages_in_words,
     state_of,
 )
 from panel.connections.models import Connection
@@ -34,6 +33,7 @@ from panel.connections.networks import parse_ip
 from panel.connections.planning import Plan, all_rows, page_of_plan, parse_key, plan_for
 from panel.connections.selectors import connections_for
 from panel.connections.summaries import summary_of
+from panel.connections.words import duration_in_words
 from panel.core.models import Installation
 
 #: Customers that one may choose from; with more of them the customer's page leads here.
@@ -94,7 +94,7 @@ def show_connection(request: HttpRequest, pk: int) -> HttpResponse:
         "state": state,
         "outcome": outcome,
         "reason": reason,
-        "messages": messages_in_words(row),
+        "lasted": duration_in_words(row.started_at, row.ended_at) if row.ended_at else "",
         "client": client_of(row),
         "address_url": address_url(row.address),
         "ip_url": ip_url(row.remote_ip),

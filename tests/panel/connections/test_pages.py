@@ -169,6 +169,9 @@ def test_one_connection_shows_everything_that_is_known(cast: Cast, signed_in: Si
         found.session,
     ):
         assert told in text
+    # A name of the context's that the page's frame has too would be shown above.
+    shown = signed_in(cast.owner).get(f"/connections/{row(cast.mailbox, retrieved=14).pk}/")
+    assert list(shown.context["messages"]) == []
     assert "Customer" not in text.split("Technical details")[0].split("Who and from where")[1]
     assert cast.customer.name in words(page(signed_in(cast.admin), f"/connections/{found.pk}/"))
     for stranger in (cast.stranger,):
