@@ -300,7 +300,17 @@ class Box:
         assert self.stand.must("deliver", self.address, stdin=message)["delivered"] == [self.address]
 
     def subjects(self) -> list[str]:
-        """Return the subjects in the inbox, as IMAP shows them, without marking them read."""
+        """Return the subjects in the inbox, as IMAP shows them, without marking them read.
+
+        As mail programs do, it connects again where its session is ended: who was shut out is kicked once more some
+        seconds later, when they may be back already.
+        """
+        for _ in range(3):
+            with contextlib.suppress(imaplib.IMAP4.abort):
+                return self._subjects()
+        return self._subjects()
+
+    def _subjects(self) -> list[str]:
         with self.imap() as client:
             client.select("INBOX", readonly=True)
             _status, rows = client.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")

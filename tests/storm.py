@@ -26,7 +26,7 @@ from tests.postgres import Cluster
 from tests.stand import PATIENCE, Box, Stand
 
 #: Where clients come from.
-ADDRESSES = [f"127.0.0.{number}" for number in range(2, 10)]
+ADDRESSES = [f"127.0.9.{number}" for number in range(2, 10)]
 #: Bytes after which the log goes on in a new segment: what is written to make it do so.
 _SEGMENT = 33 * 1024**2
 _WRONG = "not-the-passw0rd"

@@ -166,6 +166,7 @@ def test_a_kick_and_a_stop_end_sessions_each_with_its_reason(stand: Stand) -> No
     client.shutdown()
 
 
+@pytest.mark.long
 def test_a_recorder_that_was_killed_goes_on_where_it_was(stand: Stand) -> None:
     box = stand.new_mailbox()
     for _ in range(3):
@@ -179,7 +180,14 @@ def test_a_recorder_that_was_killed_goes_on_where_it_was(stand: Stand) -> None:
     wait_for(stand.works, "the recorder to be back")
 
 
-@pytest.mark.parametrize("name", ['anna"@x.test\\", rip=192.0.2.1', "annä@x.test", "%s%(a)s@x.test"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        'anna"@x.test\\", rip=192.0.2.1',
+        pytest.param("annä@x.test", marks=pytest.mark.long),
+        pytest.param("%s%(a)s@x.test", marks=pytest.mark.long),
+    ],
+)
 def test_a_hostile_name_is_stored_and_forges_nothing(stand: Stand, name: str) -> None:
     escaped = name.replace("\\", "\\\\").replace('"', '\\"')
     before = {row["session"] for row in stand.must("connections", "--limit", "1000")}

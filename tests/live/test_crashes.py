@@ -125,6 +125,7 @@ def assert_one_dovecot(stand: Stand, master: int) -> None:
     assert {process.session for process in everywhere} == {master}, everywhere
 
 
+@pytest.mark.long
 def test_dovecots_master_is_killed(place: Place) -> None:
     with crowd(place) as crowded:
         before = crowded.sessions.opened()

@@ -128,6 +128,7 @@ def test_no_room_for_dovecots_log(place: Place) -> None:
     assert box.subjects()[1:] == ["Before", "After"]
 
 
+@pytest.mark.long
 def test_no_room_for_the_database(place: Place) -> None:
     stand, volume = place.stand, place.volumes["database"]
     if stand.cluster_url:
@@ -188,6 +189,7 @@ def test_no_room_at_the_first_start(make_stand: Callable[..., Stand]) -> None:
         stand.remove()
 
 
+@pytest.mark.long
 def test_no_room_at_all(place: Place) -> None:
     """All volumes at once, as where everything lies on one disk, while mail is delivered."""
     stand = place.stand

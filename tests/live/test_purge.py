@@ -189,6 +189,7 @@ def test_open_sessions_end_before_the_home_goes(stand: Stand) -> None:
     assert not box.home.exists()
 
 
+@pytest.mark.long
 def test_purge_while_the_mail_service_is_stopped(stand: Stand) -> None:
     allow_test_clock(stand)
     box = stand.new_mailbox()

@@ -97,7 +97,7 @@ def rage(storm: Storm, sessions: int, pauses: tuple[float, float]) -> list[str]:
 
 def test_each_connection_is_one_row(storm_stand: Stand, own_cluster: Cluster | None) -> None:
     storm = make_storm(storm_stand, own_cluster, seed=1)
-    assert rage(storm, 120, (0.3, 1.5)) == []
+    assert rage(storm, 60, (0.3, 1.5)) == []
     assert set(storm.happened) == set(storm.troubles)
     stages = {entry.stage for entry in storm.ledger}
     assert {"done", "refused"} <= stages

@@ -26,7 +26,13 @@ PROCESSES = {
 }
 
 
-@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in ("recorder", "worker") else pytest.mark.long)
+        for name in PROCESSES
+    ],
+)
 def test_killed_process_comes_back_alone(stand: Stand, name: str) -> None:
     box = stand.new_mailbox()
     before = {other: set(stand.pids(pattern)) for other, pattern in PROCESSES.items()}
@@ -41,6 +47,7 @@ def test_killed_process_comes_back_alone(stand: Stand, name: str) -> None:
     assert box.subjects()[-1] == f"After {name}"
 
 
+@pytest.mark.long
 def test_dovecot_comes_back_after_its_master_was_killed(stand: Stand) -> None:
     box = stand.new_mailbox()
     before = stand.must("servicectl", "status")
