@@ -345,8 +345,8 @@ class Doveadm:
             UnknownMailbox: if there is no such mailbox.
             MailServiceDown: if nobody answers.
         """
-        parameters = {"user": address, "mailbox": [folder], "subscriptions": True}
-        answer = self.batch([command := Command("mailboxCreate", parameters)])[0]
+        command = Command("mailboxCreate", {"user": address, "mailbox": [folder], "subscriptions": True})
+        answer = self.batch([command])[0]
         if answer.exit_code == _EX_NOUSER:
             _raise_for(answer, command)
         return answer.error is None
@@ -365,10 +365,10 @@ class Doveadm:
             without: the flags to take off.
 
         Raises:
-            ValueError: if `address` is not an address in its stored form, a UID is none, or a folder cannot be named so.
+            ValueError: if `address` is not an address in its stored form, a UID is none, or no folder can be named so.
             UnknownMailbox: if there is no such mailbox.
             MailServiceDown: if nobody answers. Some may have been moved.
-            DoveadmError: if doveadm refuses, for want of room too. Some may have been moved, the others stay.
+            DoveadmError: if doveadm refuses; want of room is no reason to it. Some may have been moved, the rest stays.
         """
         for uid_set in uid_sets(uids):
             query = _query(uid_set)

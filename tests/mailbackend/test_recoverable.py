@@ -326,7 +326,9 @@ def test_put_back_is_where_it_was_with_flags_and_date(live: Stand) -> None:
     client = sign_in(live)
     client.create('"&AOk-t&AOk- a b"')
     for flags in (r"\Seen \Flagged $Label1", r"\Answered"):
-        client.append('"&AOk-t&AOk- a b"', flags, '"03-May-2021 04:05:06 +0200"', b"Subject: Back\r\n\r\nBody\r\n")
+        client.append(
+            '"&AOk-t&AOk- a b"', flags, '"03-May-2021 04:05:06 +0200"', b"Subject: Back\r\n\r\nBody\r\n"
+        )
     before = uids_kept(live)
     assert select(client, '"&AOk-t&AOk- a b"') == "OK"
     client.is_readonly = False
@@ -350,23 +352,3 @@ def test_put_back_is_where_it_was_with_flags_and_date(live: Stand) -> None:
     select(client, '"&AOk-t&AOk- a b"')
     found = client.fetch("1:*", "(FLAGS INTERNALDATE BODY.PEEK[])")[1]
     assert str(found).replace(r" \\Recent", "") == str(wanted).replace(r" \\Recent", "")
-
-
-def test_what_has_no_room_stays_where_it_can_be_brought_back_from(live: Stand) -> None:
-    before = uids_kept(live, LIMITED)
-    for number in range(6):
-        deliver(live, f"Large {number}", LIMITED, body="x" * 12_000)
-    client = sign_in(live, LIMITED)
-    client.select("INBOX")
-    client.store("1:*", "+FLAGS", r"\Deleted")
-    client.expunge()
-    for number in range(6):
-        deliver(live, f"Other {number}", LIMITED, body="x" * 12_000)
-    uids = uids_kept(live, LIMITED) - before
-    with pytest.raises(DoveadmError) as refused:
-        api(live).put_back(LIMITED, uids, "INBOX", without=[r"\Deleted"])
-    print("REFUSED", refused.value)
-    left = uids_kept(live, LIMITED) - before
-    client.select("INBOX")
-    assert left
-    assert len(client.search(None, "ALL")[1][0].split()) + len(left) == 12

@@ -1,0 +1,94 @@
+"""What was removed comes back as it was: same bodies, flags, dates and folders; or is gone for good."""
+
+from __future__ import annotations
+
+import imaplib
+import re
+
+import pytest
+
+from tests.live.test_recoverable import wait_until_recorded
+from tests.stand import Box, Stand
+
+pytestmark = pytest.mark.live
+
+FOLDERS = ("INBOX", '"Clients/&AOk-t&AOk-"')
+FLAGS = ("", r"\Seen", r"\Seen \Answered", r"\Flagged $Label1", r"\Draft")
+
+
+def fill(client: imaplib.IMAP4) -> None:
+    """Put thirty messages into two folders, with flags, and dates of long ago."""
+    client.create(FOLDERS[1])
+    for number in range(30):
+        text = f"From: a@example.net\r\nSubject: Number {number}\r\n\r\nBody {number} é\r\n"
+        date = f'"{number + 1:02}-Jan-2019 10:{number:02}:00 +0100"'
+        client.append(FOLDERS[number % 2], FLAGS[number % 5], date, text.encode())
+
+
+def contents(box: Box) -> dict[str, set[tuple[str, ...]]]:
+    """Return what each folder holds: subject, flags, date and the whole text."""
+    found = {}
+    with box.imap() as client:
+        for folder in FOLDERS:
+            if client.select(folder)[0] != "OK":
+                continue
+            _status, rows = client.fetch("1:*", "(FLAGS INTERNALDATE BODY.PEEK[])")
+            found[folder] = {_read(row) for row in rows if isinstance(row, tuple)}
+    return found
+
+
+def _read(row: tuple[bytes, bytes]) -> tuple[str, ...]:
+    said, text = row[0].decode(), row[1].decode()
+    flags = re.findall(r"FLAGS \(([^)]*)\)", said)[0].replace(r"\Recent", "").split()
+    return (" ".join(sorted(flags)), re.findall(r'INTERNALDATE "([^"]*)"', said)[0], text)
+
+
+def remove_all(box: Box) -> None:
+    with box.imap() as client:
+        for folder in FOLDERS:
+            client.select(folder)
+            client.store("1:*", "+FLAGS", r"(\Deleted)")
+            client.expunge()
+        client.unselect()
+        client.delete(FOLDERS[1])
+
+
+def test_thirty_removed_messages_come_back_as_they_were(stand: Stand) -> None:
+    box = stand.new_mailbox("--quota", "10M")
+    with box.imap() as client:
+        fill(client)
+    before = contents(box)
+    remove_all(box)
+    wait_until_recorded(box, *(f"Number {number}" for number in range(30)))
+    listed = stand.must("removedmail", box.address)
+    assert len(listed) == 31  # and the welcome message
+    some = [str(row["id"]) for row in listed[:2]]
+    assert stand.must("restoremail", box.address, "--id", *some) == {"restored": 2}
+    assert stand.must("restoremail", box.address, "--id", *some) == {"restored": 0}
+    since = min(row["removed_at"] for row in listed)
+    assert stand.must("restoremail", box.address, "--since", since) == {"restored": 29}
+    assert contents(box) == before
+    assert stand.must("removedmail", box.address) == []
+    assert stand.must("restoremail", box.address) == {"restored": 0}
+    # A program that expunges finds nothing to take away again.
+    with box.imap() as client:
+        client.select("INBOX")
+        client.expunge()
+    assert contents(box) == before
+
+
+def test_what_has_no_room_stays_and_comes_back_later(stand: Stand) -> None:
+    box = stand.new_mailbox("--quota", "1M")
+    box.deliver("Large", "x\n" * 150_000)
+    with box.imap() as client:
+        client.select("INBOX")
+        client.store("1:*", "+FLAGS", r"(\Deleted)")
+        client.expunge()
+    for number in range(2):
+        box.deliver(f"Large {number}", "x\n" * 150_000)
+    answer = stand.command("restoremail", box.address)
+    assert answer.code == 1
+    assert "no room" in answer.stderr
+    assert {row["subject"] for row in stand.must("removedmail", box.address)} == {"Large"}
+    stand.must("setmailbox", box.address, "--quota", "3M")
+    assert stand.must("restoremail", box.address) == {"restored": 1}
