@@ -86,7 +86,8 @@ def listing_for(person: User, mailbox: Mailbox, text: str, page: str) -> Listing
         DoveadmError: if the mail service does not answer, or refuses.
     """
     if mailbox.state == Mailbox.State.DELETED:
-        return Listing([], Paginator[KeptMessage]([], PAGE).get_page(1), 0)
+        nothing: list[KeptMessage] = []
+        return Listing([], Paginator(nothing, PAGE).get_page(1), 0)
     api = mail.doveadm(timeout=WAIT)
     kept = chosen(api, mailbox, Choice())
     found: Sequence[KeptMessage] = kept
