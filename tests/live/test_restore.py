@@ -8,7 +8,8 @@ import re
 import pytest
 
 from tests.live.test_recoverable import wait_until_recorded
-from tests.stand import Box, Stand
+from tests.panel_client import PanelClient
+from tests.stand import Box, Stand, wait_for
 
 pytestmark = pytest.mark.live
 
@@ -92,3 +93,31 @@ def test_what_has_no_room_stays_and_comes_back_later(stand: Stand) -> None:
     assert {row["subject"] for row in stand.must("removedmail", box.address)} == {"Large"}
     stand.must("setmailbox", box.address, "--quota", "3M")
     assert stand.must("restoremail", box.address) == {"restored": 1}
+
+
+def test_the_page_brings_many_back_by_a_job_and_erases(stand: Stand) -> None:
+    box = stand.new_mailbox("--quota", "10M")
+    with box.imap() as client:
+        for number in range(60):
+            client.append("Archive", r"\Seen", "", f"Subject: Many {number}\r\n\r\nBody\r\n".encode())
+        client.select("INBOX")
+        client.store("1:*", "+FLAGS", r"(\Deleted)")
+        client.expunge()
+        client.select("Archive")
+        client.store("1:*", "+FLAGS", r"(\Deleted)")
+        client.expunge()
+    rows = wait_until_recorded(box, *(f"Many {number}" for number in range(60)))
+    panel = PanelClient(stand)
+    place = f"/mailboxes/{re.findall(r'/mailboxes/([0-9]+)/', panel.get(f'/mailboxes/?q={box.address}'))[0]}/recover/"
+    assert "Many 59" in panel.get(place)
+    gone = rows["Many 7"]["id"]
+    assert "Many 7 " in panel.get(f"{place}erase/?id={gone}")
+    assert "1 message is erased" in panel.send(f"{place}erase/?id={gone}")
+    assert "Many 7" not in {row["subject"] for row in stand.must("removedmail", box.address)}
+    answer = panel.press_with(f"{place}restore/", place, since="2020-01-01T00:00")
+    job = re.findall(r"\?job=([0-9]+)", answer)[0]
+    wait_for(lambda: "60 messages are back" in panel.get(f"{place}?job={job}"), "the job to bring all back")
+    with box.imap() as client:
+        assert client.select("Archive")[1] == [b"59"]
+        assert client.select("INBOX")[1] == [b"1"]
+    assert stand.must("removedmail", box.address) == []
