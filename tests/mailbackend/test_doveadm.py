@@ -313,7 +313,7 @@ def test_a_wrong_key_is_refused(live: Stand) -> None:
     [
         ("fsGet", {"path": "/etc/passwd"}),
         ("fsPut", {"inputPath": "/etc/passwd", "path": "/tmp/rx"}),
-        ("move", {"user": ADDRESS, "destinationMailbox": "Trash", "query": ["mailbox", "INBOX", "all"]}),
+        ("copy", {"user": ADDRESS, "destinationMailbox": "Trash", "query": ["mailbox", "INBOX", "all"]}),
         ("mailboxDelete", {"user": ADDRESS, "mailbox": ["Trash"]}),
         ("stop", {}),
         ("reload", {}),
