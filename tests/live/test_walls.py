@@ -95,7 +95,7 @@ def test_doveadms_api_neither_reads_nor_writes_files(stand: Stand, tmp_path: Pat
         ("fsDelete", {**posix, "path": [str(private)]}),
         ("fsIter", {**posix, "path": str(stand.data_dir.keys)}),
         ("dump", {"path": str(secret)}),
-        ("mailboxList", {"user": box.address}),
+        ("mailboxDelete", {"user": box.address, "mailbox": ["Trash"]}),
         ("copy", {"user": box.address, "destinationMailbox": "Trash", "query": ["ALL"]}),
         ("backup", {"user": box.address, "destination": [f"maildir:{tmp_path}"]}),
         ("import", {"user": box.address, "sourceLocation": f"maildir:{tmp_path}", "query": ["ALL"]}),
