@@ -34,6 +34,10 @@ class PanelClient:
         """Press the button of `page` that sends to `path`, and return the page that follows."""
         return self._send(path, page, {})
 
+    def press_with(self, path: str, page: str, **values: str) -> str:
+        """Fill in the form of `page` that sends to `path`, press its button, and return the page that follows."""
+        return self._send(path, page, values)
+
     def _send(self, path: str, page: str, values: dict[str, str]) -> str:
         hidden = dict(re.findall(r'<input type="hidden" name="([^"]+)" value="([^"]*)"', self.get(page)))
         request = urllib.request.Request(  # noqa: S310 - our own URL

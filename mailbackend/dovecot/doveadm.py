@@ -18,10 +18,23 @@ from pathlib import Path
 from typing import Any
 
 from mailbackend.addresses import AddressError, parse_address
-from mailbackend.dovecot.names import RECOVERABLE
+from mailbackend.dovecot.names import RECOVERABLE, RECOVERABLE_PREFIX
 
 #: What the panel calls, by the API's names.
-ALLOWED_COMMANDS = frozenset({"who", "kick", "quotaGet", "mailboxStatus", "fetch", "expunge"})
+ALLOWED_COMMANDS = frozenset(
+    {
+        "who",
+        "kick",
+        "quotaGet",
+        "mailboxStatus",
+        "mailboxList",
+        "mailboxCreate",
+        "fetch",
+        "flagsRemove",
+        "move",
+        "expunge",
+    }
+)
 
 #: What is asked about a message that was removed; never what stands in it.
 _MESSAGE_FIELDS = ("uid", "date.saved.unixtime", "size.virtual")
@@ -41,6 +54,11 @@ UIDS_AT_ONCE, _ENDED_AT_ONCE = 50_000, 5_000
 _RANGES_MAX = 45
 #: Characters of a header that are kept.
 _HEADER_MAX = 500
+
+#: Flags that may be taken off removed messages: the one by which clients remove, and those that hide from POP.
+_FLAGS = re.compile(r"(\\Deleted|\$Pop[A-Za-z0-9]{1,8})\Z")
+#: Characters of a folder's name.
+_FOLDER_MAX = 255
 
 #: Exit codes of sysexits.h as doveadm uses them (doveadm(1), "EXIT STATUS").
 _EX_NOUSER = 67
@@ -78,11 +96,11 @@ class Command:
 
     Attributes:
         name: the API's name of it, one of `ALLOWED_COMMANDS`.
-        parameters: names and values; a value is text, or a sequence of texts.
+        parameters: names and values; a value is text, a sequence of texts, or whether to do something.
     """
 
     name: str
-    parameters: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
+    parameters: Mapping[str, str | bool | Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -307,6 +325,59 @@ class Doveadm:
             if answer.exit_code != _EX_NOHOST:
                 _raise_for(answer, command)
 
+    def folders(self, address: str) -> set[str]:
+        """Return the names of a mailbox's folders, as Dovecot writes them in UTF-8.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers.
+            DoveadmError: if doveadm refuses.
+        """
+        rows = self._one(Command("mailboxList", {"user": address})).rows
+        return {row["mailbox"] for row in rows if "mailbox" in row}
+
+    def create_folder(self, address: str, folder: str) -> bool:
+        """Create a folder and subscribe to it, and return whether Dovecot did: it refuses some names.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form, or a folder cannot be named so.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers.
+        """
+        command = Command("mailboxCreate", {"user": address, "mailbox": [folder], "subscriptions": True})
+        answer = self.batch([command])[0]
+        if answer.exit_code == _EX_NOUSER:
+            _raise_for(answer, command)
+        return answer.error is None
+
+    def put_back(
+        self, address: str, uids: Iterable[int], folder: str, *, without: Sequence[str] = ()
+    ) -> None:
+        """Move removed messages to a folder. Those that are gone already are no error.
+
+        Their flags and dates stay, but for flags that are taken off first.
+
+        Args:
+            address: the mailbox.
+            uids: which messages of its recoverable mail.
+            folder: an existing one.
+            without: the flags to take off.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form, a UID is none, or no folder can be named so.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers. Some may have been moved.
+            DoveadmError: if doveadm refuses; want of room is no reason to it. Some may have been moved, the rest stays.
+        """
+        for uid_set in uid_sets(uids):
+            query = _query(uid_set)
+            unflag = Command("flagsRemove", {"user": address, "flag": list(without), "query": query})
+            move = Command("move", {"user": address, "destinationMailbox": folder, "query": query})
+            if without:
+                self._one(unflag)
+            self._one(move)
+
     def batch(self, commands: Sequence[Command]) -> list[Answer]:
         """Run several commands in one request, in order; one that fails does not keep the next from running.
 
@@ -435,7 +506,7 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-def _checked(command: Command) -> dict[str, str | list[str]]:
+def _checked(command: Command) -> dict[str, str | bool | list[str]]:
     if command.name not in ALLOWED_COMMANDS:
         raise ValueError(f"{command.name!r} is not a command that may be sent.")
     _check_reach(command)
@@ -444,21 +515,53 @@ def _checked(command: Command) -> dict[str, str | list[str]]:
 
 def _check_reach(command: Command) -> None:
     """Commands that can reach any message are sent about what was removed alone, and read no more than its head."""
-    if command.name not in ("mailboxStatus", "fetch", "expunge"):
+    if command.name in ("who", "kick", "quotaGet"):
         return
     given = dict(command.parameters)
     user, query = given.pop("user", ""), given.pop("query", ())
     if not isinstance(user, str) or not user:
         raise ValueError(f"{command.name!r} needs a mailbox.")
     _checked_address(user)
-    if command.name == "mailboxStatus":
-        fits = not query and given == {"field": _STATUS_FIELDS, "mailboxMask": [RECOVERABLE]}
-    else:
-        fields = given.pop("field", None)
-        wanted = fields in (_MESSAGE_FIELDS, _HEADER_FIELDS) if command.name == "fetch" else fields is None
-        fits = wanted and not given and bool(_QUERY.match(" ".join(query)))
-    if not fits:
+    asks = isinstance(query, list | tuple) and bool(_QUERY.match(" ".join(query)))
+    if not _may_be_sent(command.name, given, asks=asks, bare=not query):
         raise ValueError(f"{command.name!r} may not be sent with {dict(command.parameters)}.")
+
+
+def _may_be_sent(name: str, given: dict[str, Any], *, asks: bool, bare: bool) -> bool:
+    """Say whether a command's parameters are ones that are sent.
+
+    Args:
+        name: the command's.
+        given: its parameters, without the mailbox and the query.
+        asks: whether its query is about removed messages alone.
+        bare: whether it has none.
+    """
+    match name:
+        case "mailboxStatus":
+            return bare and given == {"field": _STATUS_FIELDS, "mailboxMask": [RECOVERABLE]}
+        case "mailboxList":
+            return bare and not given
+        case "mailboxCreate":
+            folders = given.pop("mailbox", ())
+            return bare and given == {"subscriptions": True} and len(folders) == 1 and _is_folder(folders[0])
+        case "fetch":
+            return asks and given in ({"field": _MESSAGE_FIELDS}, {"field": _HEADER_FIELDS})
+        case "flagsRemove":
+            flags = given.pop("flag", ())
+            return asks and not given and bool(flags) and all(map(_FLAGS.match, flags))
+        case "move":
+            return asks and _is_folder(given.pop("destinationMailbox", "")) and not given
+        case _:
+            return asks and not given
+
+
+def _is_folder(name: object) -> bool:
+    """Say whether a name may be a folder's that messages are put back to: what was removed is in none of these."""
+    return (
+        isinstance(name, str)
+        and 0 < len(name) <= _FOLDER_MAX
+        and not name.startswith(RECOVERABLE_PREFIX.rstrip("/"))
+    )
 
 
 def _checked_name(name: str) -> str:
@@ -467,7 +570,9 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _checked_value(value: str | Sequence[str]) -> str | list[str]:
+def _checked_value(value: str | bool | Sequence[str]) -> str | bool | list[str]:
+    if isinstance(value, bool):
+        return value
     if not isinstance(value, str):
         return [_checked_text(item) for item in value]
     return _checked_text(value)

@@ -11,5 +11,6 @@ class ConnectionsConfig(AppConfig):
     name = "panel.connections"
 
     def ready(self) -> None:
-        """Register the part's jobs in every process: each may need one."""
-        import panel.connections.tasks  # noqa: F401  (importing it registers them)
+        """Register the part's actions and jobs in every process: each may need one."""
+        import panel.connections.actions
+        import panel.connections.tasks  # noqa: F401  (importing them registers them)

@@ -69,7 +69,7 @@ def listed(mailbox: Mailbox) -> list[Found]:
     if not maildir.has_removed_mail(settings.DATA_DIR.mail, mailbox.home_path):
         return []
     api = mail.doveadm(timeout=WAIT)
-    messages = list(_messages(api, mailbox, api.recoverable(mailbox.address)))
+    messages = all_kept(api, mailbox)
     heads = api.kept_headers(mailbox.address, [message.uid for message in messages])
     rows = removals.rows_of(mailbox, messages)
     kept_for = removals.recovery_time()
@@ -79,6 +79,15 @@ def listed(mailbox: Mailbox) -> list[Found]:
         if message.uid in heads  # else it ended meanwhile
     ]
     return sorted(found, key=lambda one: (one.message.removed_at, one.message.uid), reverse=True)
+
+
+def all_kept(api: Doveadm, mailbox: Mailbox) -> list[KeptMessage]:
+    """Return where each removed message of a mailbox is, by UID. Something was removed from it once.
+
+    Raises:
+        DoveadmError: if the mail service does not answer, or refuses.
+    """
+    return list(_messages(api, mailbox, api.recoverable(mailbox.address)))
 
 
 def end_old(*, now: datetime, dry_run: bool = False, after: int = 0) -> tuple[Report, int | None]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from celery import shared_task
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from panel.addresses.models import Mailbox
 from panel.connections import keeping, recoverable
+from panel.connections.restoring import Choice, restore
 from panel.core.clock import moment
 from panel.core.jobs import job_kind, start_job
 
@@ -32,6 +35,15 @@ def end_removed_mail(*, at: str | None = None, dry_run: bool = False, after: int
 def end_too_much_removed_mail() -> dict[str, Any]:
     """End the oldest removed mail where it has become more than the mailbox's quota."""
     return recoverable.end_too_much(now=timezone.now()).as_json()
+
+
+@job_kind(_("Recovering deleted messages"))
+def restore_removed_mail(*, mailbox: int, since: str, until: str, offer_to_pop: bool) -> dict[str, Any]:
+    """Bring back what was removed from a mailbox in a time."""
+    row = Mailbox.objects.select_related("domain__customer").get(pk=mailbox)
+    choice = Choice(since=datetime.fromisoformat(since), until=datetime.fromisoformat(until))
+    result = restore(row, choice, offer_to_pop=offer_to_pop)
+    return {"asked": result.asked} | result.as_json(row)
 
 
 @shared_task

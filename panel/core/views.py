@@ -74,6 +74,7 @@ def _report_label(name: str) -> str:
         "connections": _("Connections"),
         "hours": _("Counts of an hour"),
         "gaps": _("Gaps in the log"),
+        "restored": _("Messages recovered"),
     }
     return labels.get(name, name)
 

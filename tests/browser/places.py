@@ -63,6 +63,10 @@ def furnish(stand: Stand) -> list[Visitor]:
                 "/mailboxes/3/",
                 "/mailboxes/5/",
                 "/mailboxes/1/connections/",
+                "/mailboxes/1/recover/",
+                "/mailboxes/1/recover/?q=zzzz",
+                "/mailboxes/1/recover/erase/?id=1",
+                "/mailboxes/4/recover/",
                 "/mailboxes/1/check/?start=0",
                 "/mailboxes/4/connections/",
                 "/mailboxes/?q=zzzz",
@@ -75,7 +79,12 @@ def furnish(stand: Stand) -> list[Visitor]:
         ),
         Visitor("owner", "owner@martin.test", PASSWORD, ("/mailboxes/2/", "/mailboxes/?q=zzzz", "/jobs/")),
         Visitor("newcomer", "new@new.test", PASSWORD),
-        Visitor("mailbox", "anna@martin.test", PASSWORD, ("/domains/", "/mailboxes/1/check/?start=0")),
+        Visitor(
+            "mailbox",
+            "anna@martin.test",
+            PASSWORD,
+            ("/domains/", "/mailboxes/1/check/?start=0", "/mailboxes/1/recover/"),
+        ),
     ]
 
 
@@ -86,6 +95,10 @@ def _connect(box: Box) -> None:
             with box.imap(password=PASSWORD if right else "wrong") as client:
                 client.select("INBOX")
                 client.fetch("1:*", "(RFC822)")
+                client.append("Drafts", "", "", b"From: anna@martin.test\r\nSubject: Removed\r\n\r\nBody\r\n")
+                client.select("Drafts")
+                client.store("1:*", "+FLAGS", r"(\Deleted)")
+                client.expunge()
         except imaplib.IMAP4.error:
             assert not right
     with box.pop() as pop:

@@ -165,6 +165,20 @@ def test_the_key_is_not_shown() -> None:
         Command("fetch", {"user": ADDRESS, "field": ["text"], "query": REMOVED}),
         Command("fetch", {"user": ADDRESS, "query": REMOVED}),
         Command("mailboxStatus", {"user": ADDRESS, "field": ["messages"], "mailboxMask": ["*"]}),
+        Command("mailboxList", {"user": "*"}),
+        Command("mailboxCreate", {"user": ADDRESS, "mailbox": [".EXPUNGED/x"], "subscriptions": True}),
+        Command("mailboxCreate", {"user": ADDRESS, "mailbox": ["a", "b"], "subscriptions": True}),
+        Command("mailboxCreate", {"user": ADDRESS, "mailbox": ["a"], "guid": "0", "subscriptions": True}),
+        Command(
+            "move", {"user": ADDRESS, "destinationMailbox": "a", "query": ["mailbox", "INBOX", "uid", "1"]}
+        ),
+        Command("move", {"user": ADDRESS, "destinationMailbox": ".EXPUNGED/all", "query": REMOVED}),
+        Command(
+            "move", {"user": ADDRESS, "destinationMailbox": "a", "sourceUser": ADDRESS, "query": REMOVED}
+        ),
+        Command("move", {"user": ADDRESS, "destinationMailbox": "", "query": REMOVED}),
+        Command("flagsRemove", {"user": ADDRESS, "flag": ["\\Seen"], "query": REMOVED}),
+        Command("flagsRemove", {"user": ADDRESS, "flag": [], "query": REMOVED}),
     ],
 )
 def test_nothing_malformed_is_sent(tmp_path: Path, command: Command) -> None:
@@ -299,7 +313,7 @@ def test_a_wrong_key_is_refused(live: Stand) -> None:
     [
         ("fsGet", {"path": "/etc/passwd"}),
         ("fsPut", {"inputPath": "/etc/passwd", "path": "/tmp/rx"}),
-        ("move", {"user": ADDRESS, "destinationMailbox": "Trash", "query": ["mailbox", "INBOX", "all"]}),
+        ("copy", {"user": ADDRESS, "destinationMailbox": "Trash", "query": ["mailbox", "INBOX", "all"]}),
         ("mailboxDelete", {"user": ADDRESS, "mailbox": ["Trash"]}),
         ("stop", {}),
         ("reload", {}),

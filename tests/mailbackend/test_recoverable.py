@@ -320,3 +320,35 @@ def test_a_folder_cannot_be_named_like_it(live: Stand, name: str) -> None:
     if "UTF8=ACCEPT" in client.capabilities:
         client.enable("UTF8=ACCEPT")
         assert client.create(name.replace("&AC4-", "."))[0] == "NO"
+
+
+def test_put_back_is_where_it_was_with_flags_and_date(live: Stand) -> None:
+    client = sign_in(live)
+    client.create('"&AOk-t&AOk- a b"')
+    for flags in (r"\Seen \Flagged $Label1", r"\Answered"):
+        client.append(
+            '"&AOk-t&AOk- a b"', flags, '"03-May-2021 04:05:06 +0200"', b"Subject: Back\r\n\r\nBody\r\n"
+        )
+    before = uids_kept(live)
+    assert select(client, '"&AOk-t&AOk- a b"') == "OK"
+    client.is_readonly = False
+    wanted = client.fetch("1:*", "(FLAGS INTERNALDATE BODY.PEEK[])")[1]
+    client.store("1:*", "+FLAGS", r"\Deleted")
+    client.expunge()
+    client.close()
+    client.delete('"&AOk-t&AOk- a b"')
+    uids = sorted(uids_kept(live) - before)
+    assert len(uids) == 2
+    dovecot = api(live)
+    assert "été a b" not in dovecot.folders(ADDRESS)
+    assert dovecot.create_folder(ADDRESS, "été a b")
+    assert not dovecot.create_folder(ADDRESS, "été a b")
+    assert not dovecot.create_folder(ADDRESS, "with.dot")
+    assert "été a b" in dovecot.folders(ADDRESS)
+    for _twice in range(2):
+        dovecot.put_back(ADDRESS, uids, "été a b", without=[r"\Deleted", "$PopMain"])
+    assert uids_kept(live) == before
+    assert "&AOk-t&AOk- a b" in str(client.lsub())
+    select(client, '"&AOk-t&AOk- a b"')
+    found = client.fetch("1:*", "(FLAGS INTERNALDATE BODY.PEEK[])")[1]
+    assert str(found).replace(r" \\Recent", "") == str(wanted).replace(r" \\Recent", "")

@@ -68,7 +68,8 @@ OWN = {
         "ssl_key = </srv/restante/dovecot/conf/7/key.pem",
         "disable_plaintext_auth = yes",
         "pop3_uidl_format = %g",
-        "doveadm_allowed_commands = who,kick,quota get,mailbox status,fetch,expunge",
+        "doveadm_allowed_commands = who,kick,quota get,mailbox status,mailbox list,mailbox create,"
+        "fetch,flags remove,move,expunge",
         "quota_rule = .EXPUNGED/*:ignore",
         "lazy_expunge = .EXPUNGED/all",
         "acl = vfile:/srv/restante/dovecot/acl",
