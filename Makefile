@@ -7,6 +7,9 @@ START := exec setpriv --pdeathsig TERM $(PYTHON) -B -m
 LAUNCH := $(START) launch
 BIN := .venv/bin
 
+# Two tests at a time for each worker: the slow ones stand beside each other, and would all be one worker's.
+SPREAD := -n 4 --maxschedchunk 2
+
 # What asks nothing of a database that the other one does not answer the same: make test-all has them too.
 NO_DATABASE := --ignore tests/panel/test_access_table.py --ignore tests/panel/test_french_pages.py
 
@@ -54,7 +57,7 @@ test-setup:
 	@$(LAUNCH) test-setup
 
 test-sqlite:
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest $(SPREAD)
 
 test-postgres:
-	$(BIN)/python -m pytest -n 4 --database postgres tests/panel tests/live/test_smoke.py $(NO_DATABASE)
+	$(BIN)/python -m pytest $(SPREAD) --database postgres tests/panel tests/live/test_smoke.py $(NO_DATABASE)

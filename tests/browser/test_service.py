@@ -35,6 +35,7 @@ def service_page(page: Page, own_stand: Stand) -> Page:
     return page
 
 
+@pytest.mark.long
 def test_stop_and_start_with_a_question_before(service_page: Page, own_stand: Stand) -> None:
     page = service_page
     box = own_stand.new_mailbox()

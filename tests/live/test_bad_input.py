@@ -46,6 +46,7 @@ def test_hostile_addresses(stand: Stand, name: str) -> None:
     assert "example.test" not in homes
 
 
+@pytest.mark.long
 def test_what_is_missing_is_named(stand: Stand) -> None:
     box = stand.new_mailbox()
     assert "not hosted here" in refused(stand, "createmailbox", "a@nowhere.test")

@@ -119,7 +119,15 @@ def who_asks(cast: Cast) -> dict[str, User]:
     return {"admin": cast.admin, "manager": cast.manager, "reader of two": cast.reader, "mailbox": owner}
 
 
-@pytest.mark.parametrize("name", ["admin", "manager", "reader of two", "mailbox"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "admin",
+        "reader of two",
+        pytest.param("manager", marks=pytest.mark.long),
+        pytest.param("mailbox", marks=pytest.mark.long),
+    ],
+)
 def test_every_combination_is_read_by_an_index(many: Cast, name: str) -> None:
     person = who_asks(many)[name]
     names = {"DOMAIN": many.domain.name, "CUSTOMER": str(many.customer.pk)}
