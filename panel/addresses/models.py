@@ -33,6 +33,9 @@ class Domain(models.Model):
     default_quota_bytes = models.BigIntegerField(null=True, blank=True)
     pop_deletes = models.CharField(max_length=10, blank=True)
     pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
+    # Off here is off for each of its mailboxes, whatever they say themselves.
+    imap = models.BooleanField(default=True)
+    pop3 = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     suspended_at = models.DateTimeField(null=True)
     suspended_reason = models.CharField(max_length=200, blank=True)
@@ -109,6 +112,8 @@ class Mailbox(models.Model):
     quota_bytes = models.BigIntegerField(_("quota"), null=True, blank=True)
     imap = models.BooleanField(default=True)
     pop3 = models.BooleanField(default=True)
+    # Whether mail programs need a device password: the main one then opens the panel only.
+    device_required = models.BooleanField(default=False)
     # Empty is inherited (panel.addresses.inherited), in the view that Dovecot reads too.
     pop_deletes = models.CharField(max_length=10, choices=PopDeletes.choices, blank=True)
     pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
@@ -192,7 +197,78 @@ class Mailbox(models.Model):
 
     @property
     def protocols(self) -> list[str]:
-        """The protocols that are on, as Dovecot names them."""
+        """The protocols that are on, as Dovecot names them: those of the domain that are not switched off here."""
+        domain = self.domain
+        return [
+            name
+            for name, on in (("imap", self.imap and domain.imap), ("pop3", self.pop3 and domain.pop3))
+            if on
+        ]
+
+
+class DevicePassword(models.Model):
+    """A password of one device: a second way into a mailbox, with its own view of the inbox over POP.
+
+    Its row stays when it is revoked or has expired: a device that still tries it is told why it is refused.
+    """
+
+    class State(models.TextChoices):
+        """Where a device password stands."""
+
+        ACTIVE = "active", pgettext_lazy("device password", "Active")
+        EXPIRED = "expired", pgettext_lazy("device password", "Expired")
+        REVOKED = "revoked", pgettext_lazy("device password", "Revoked")
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, related_name="device_passwords")
+    label = models.CharField(_("name"), max_length=60)
+    # SHA-256 of pepper and password, in hexadecimal: the password is random, so that a slow hash adds nothing, and
+    # Dovecot finds the row by it.
+    secret_hash = models.CharField(max_length=64, unique=True)
+    pepper = models.PositiveSmallIntegerField(default=1)  # the number of the pepper's file
+    imap = models.BooleanField(default=True)
+    pop3 = models.BooleanField(default=True)
+    # Which of the mailbox's POP marks are its own ($Pop1 …), until they are cleaned after it was revoked; NULL is the
+    # view of the inbox that it shares with the main password.
+    slot = models.PositiveSmallIntegerField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True)
+    # Written by the connection log.
+    last_used_at = models.DateTimeField(null=True)
+    last_used_ip = models.CharField(max_length=45, blank=True)
+    last_used_protocol = models.CharField(max_length=4, blank=True)
+
+    class Meta:
+        ordering = ["label", "pk"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["mailbox", "label"], condition=Q(revoked_at=None), name="device_label_once"
+            ),
+            models.UniqueConstraint(
+                fields=["mailbox", "slot"], condition=Q(slot__isnull=False), name="device_slot_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        if self.revoked_at:
+            return self.State.REVOKED
+        expired = self.expires_at is not None and self.expires_at <= timezone.now()
+        return self.State.EXPIRED if expired else self.State.ACTIVE
+
+    @property
+    def state_label(self) -> str:
+        """Its state in a word."""
+        return str(self.state.label)
+
+    @property
+    def protocols(self) -> list[str]:
+        """The protocols that it opens, as Dovecot names them, where the mailbox has them on too."""
         return [name for name, on in (("imap", self.imap), ("pop3", self.pop3)) if on]
 
 

@@ -1,7 +1,8 @@
 """The SQL views that Dovecot reads, and nothing else: the tables may change behind them.
 
-`mail_login` says who may log in, `mail_user` who receives mail and where it lies. A suspended mailbox is in
-the second and marked in the first; a deleted one is in neither, so that its mail is answered 550.
+`mail_login` and `mail_device` say who may log in, by the main password and by those of devices; `mail_user` who
+receives mail and where it lies. A suspended mailbox is in the last and marked in the others; a deleted one is in none,
+so that its mail is answered 550.
 """
 
 from __future__ import annotations
@@ -14,14 +15,18 @@ from psycopg import sql
 
 from panel.core.errors import Problem
 
-_EXISTS = """
-  FROM addresses_mailbox m
-  JOIN addresses_domain d ON d.id = m.domain_id
+_WHERE_IT_EXISTS = """  JOIN addresses_domain d ON d.id = m.domain_id
   JOIN accounts_customer c ON c.id = d.customer_id
   WHERE m.provisioned_at IS NOT NULL AND m.deleted_at IS NULL AND d.deleted_at IS NULL
 """
 
 _ACTIVE = "m.suspended_at IS NULL AND d.suspended_at IS NULL AND c.suspended_at IS NULL"
+
+_DEVICE_ACTIVE = "v.revoked_at IS NULL AND (v.expires_at IS NULL OR v.expires_at > CURRENT_TIMESTAMP)"
+
+_PROTOCOLS = (
+    """'|' || CASE WHEN {imap} THEN 'imap|' ELSE '' END || CASE WHEN {pop3} THEN 'pop3|' ELSE '' END"""
+)
 
 #: What becomes of messages that POP deletes: the mailbox says, or its domain, or the customer, or the platform, or what
 #: is built in (panel.addresses.inherited). One row more is read by its key, and none that was not read before.
@@ -32,14 +37,25 @@ _POP_DELETES = """COALESCE(NULLIF(m.pop_deletes, ''), NULLIF(d.pop_deletes, ''),
 VIEWS = {
     "mail_login": f"""
 SELECT m.address AS address, m.password AS password,
-  '|' || CASE WHEN m.imap THEN 'imap|' ELSE '' END || CASE WHEN m.pop3 THEN 'pop3|' ELSE '' END AS protocols,
-  CASE WHEN {_ACTIVE} THEN 1 ELSE 0 END AS active,
-  CASE WHEN {_ACTIVE} THEN NULL ELSE 'suspended' END AS reason
-{_EXISTS}""",
+  {_PROTOCOLS.format(imap="m.imap AND d.imap", pop3="m.pop3 AND d.pop3")} AS protocols,
+  CASE WHEN {_ACTIVE} AND NOT m.device_required THEN 1 ELSE 0 END AS active,
+  CASE WHEN NOT ({_ACTIVE}) THEN 'suspended' WHEN m.device_required THEN 'device_required' ELSE NULL END AS reason
+  FROM addresses_mailbox m
+{_WHERE_IT_EXISTS}""",  # noqa: S608 - all parts are ours
+    # CURRENT_TIMESTAMP is UTC in SQLite, in the form in which Django stores times.
+    "mail_device": f"""
+SELECT m.address AS address, v.secret_hash AS secret_hash, v.id AS id, COALESCE(v.slot, 0) AS slot,
+  {_PROTOCOLS.format(imap="v.imap AND m.imap AND d.imap", pop3="v.pop3 AND m.pop3 AND d.pop3")} AS protocols,
+  CASE WHEN {_ACTIVE} AND {_DEVICE_ACTIVE} THEN 1 ELSE 0 END AS active,
+  CASE WHEN NOT ({_ACTIVE}) THEN 'suspended' WHEN v.revoked_at IS NOT NULL THEN 'device_revoked'
+    WHEN v.expires_at <= CURRENT_TIMESTAMP THEN 'device_expired' ELSE NULL END AS reason
+  FROM addresses_devicepassword v JOIN addresses_mailbox m ON m.id = v.mailbox_id
+{_WHERE_IT_EXISTS}""",  # noqa: S608 - all parts are ours
     "mail_user": f"""
 SELECT m.address AS address, m.home AS home, m.quota_bytes AS quota_bytes,
   CASE WHEN {_POP_DELETES} = 'delete' THEN 'expunge' ELSE 'flag' END AS pop3_delete_type
-{_EXISTS}""",
+  FROM addresses_mailbox m
+{_WHERE_IT_EXISTS}""",  # noqa: S608 - all parts are ours
 }
 
 

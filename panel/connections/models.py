@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from panel.accounts.models import Customer
-from panel.addresses.models import Domain, Mailbox
+from panel.addresses.models import DevicePassword, Domain, Mailbox
 
 #: Longest texts that a client chooses, as they are kept. Characters.
 TRIED_MAX, CLIENT_MAX = 254, 100
@@ -42,6 +42,7 @@ class Connection(models.Model):
         PROTOCOL_OFF = "protocol_off", _("Protocol switched off")
         DEVICE_REVOKED = "device_revoked", _("Device password revoked")
         DEVICE_EXPIRED = "device_expired", _("Device password expired")
+        DEVICE_REQUIRED = "device_required", _("Device password required")
         NO_TLS = "no_tls", _("Without encryption")
         TLS_FAILED = "tls_failed", _("Encryption failed")
         BLOCKED = "blocked", _("Blocked")
@@ -83,7 +84,15 @@ class Connection(models.Model):
         db_index=False,
         related_name="+",
     )
-    credential = models.CharField(max_length=40, blank=True)  # "main"
+    credential = models.CharField(max_length=40, blank=True)  # "main", or "device" of a device password:
+    device = models.ForeignKey(
+        DevicePassword,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)  # of a refusal, when it was refused
     pid = models.BigIntegerField(null=True)  # of the process that serves it: how a crash is told
@@ -115,6 +124,12 @@ class Connection(models.Model):
             models.Index(fields=["customer", "-started_at", "-id"], name="connection_customer"),
             models.Index(fields=["remote_ip", "-started_at", "-id"], name="connection_ip"),
             models.Index(fields=["remote_net", "-started_at", "-id"], name="connection_net"),
+            # Few of the sessions are a device password's: the index has those only.
+            models.Index(
+                fields=["device", "-started_at", "-id"],
+                condition=Q(device__isnull=False),
+                name="connection_device",
+            ),
             models.Index(
                 fields=["reason", "-started_at", "-id"],
                 condition=Q(outcome="refused"),
