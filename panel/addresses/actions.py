@@ -12,6 +12,7 @@ describe_actions(
     {
         "domain.created": _("Added a domain"),
         "domain.edited": _("Changed a domain"),
+        "domain.protocols_set": _("Switched protocols of a domain on or off"),
         "domain.left": _("Took a domain away, to another customer"),
         "domain.joined": _("Brought a domain, from another customer"),
         "domain.suspended": _("Suspended a domain"),

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
-from panel.addresses.models import Mailbox
+from panel.addresses.models import Domain, Mailbox
 from panel.connections.models import Connection, LogGap
 
 PAGE = 50
@@ -19,6 +19,8 @@ PAGE = 50
 LOOKED_THROUGH = 2000
 #: Open sessions that are shown, and gaps.
 OPEN_SHOWN, GAPS_SHOWN = 50, 20
+#: The most sessions of a domain that are gone through to count who uses a protocol.
+COUNTED_THROUGH = 50_000
 #: What can be asked for: a name in the address of a page, and which connections it stands for.
 SHOWN = {
     "refused": ("outcome", Connection.Outcome.REFUSED.value),
@@ -46,6 +48,33 @@ class LogPage:
 
     rows: list[Connection]
     older: Place | None
+
+
+@dataclass(frozen=True)
+class ProtocolUsers:
+    """How many mailboxes used a protocol.
+
+    Attributes:
+        count: they, or as many as were found.
+        is_whole: whether all sessions of the time were gone through.
+    """
+
+    count: int
+    is_whole: bool
+
+
+def users_of_protocol(domain: Domain, protocol: str, *, since: datetime) -> ProtocolUsers:
+    """Return how many of a domain's mailboxes were signed in to over a protocol since a time.
+
+    The newest sessions are gone through, up to COUNTED_THROUGH: a log may be very long.
+    """
+    rows = Connection.objects.filter(domain_id=domain.pk, started_at__gte=since).order_by(
+        "-started_at", "-pk"
+    )
+    seen = list(rows.values_list("mailbox_id", "protocol", "outcome")[: COUNTED_THROUGH + 1])
+    wanted = (protocol, Connection.Outcome.ACCEPTED)
+    users = {mailbox for mailbox, *how in seen[:COUNTED_THROUGH] if tuple(how) == wanted}
+    return ProtocolUsers(len(users), is_whole=len(seen) <= COUNTED_THROUGH)
 
 
 def connections_of(mailbox: Mailbox) -> QuerySet[Connection]:

@@ -156,6 +156,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "delete_domain",
             "restore_domain",
             "domain_settings",
+            "edit_domain_protocols",
         ),
         lambda stage: {"name": stage.cast.domain.name},
     ),

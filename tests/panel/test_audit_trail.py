@@ -88,6 +88,11 @@ STORIES: dict[str, tuple[Callable[[Cast], Any] | None, Callable[[Cast, Any], Any
         ),
         [("domain.edited", {"default_quota_bytes": None}, {"default_quota_bytes": GB})],
     ),
+    "switch a protocol of a domain off": (
+        None,
+        lambda cast, _: services.edit_domain_protocols(domain=cast.domain, imap=True, pop3=False),
+        [("domain.protocols_set", {"pop3": True}, {"pop3": False})],
+    ),
     "suspend a domain": (
         None,
         lambda cast, _: services.suspend_domain(domain=cast.domain, reason="why"),
