@@ -6,6 +6,7 @@ from panel.connections import mailbox_views, recover_views
 
 urlpatterns = [
     path("mailboxes/<int:pk>/connections/", mailbox_views.mailbox_connections, name="mailbox_connections"),
+    path("mailboxes/<int:pk>/gone/", mailbox_views.show_gone_mail, name="show_gone_mail"),
     path("mailboxes/<int:pk>/check/", mailbox_views.set_up_check, name="set_up_check"),
     path("mailboxes/<int:pk>/check/events/", mailbox_views.set_up_check_events, name="set_up_check_events"),
     path("mailboxes/<int:pk>/recover/", recover_views.list_removed_mail, name="list_removed_mail"),

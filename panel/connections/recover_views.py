@@ -15,7 +15,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -28,6 +28,7 @@ from panel.accounts.access import open_to_owners, person_of
 from panel.addresses.hub import hub, mailbox_of_page
 from panel.addresses.models import Mailbox
 from panel.connections import recovering, restoring
+from panel.connections.gone import NAMED, sessions_named
 from panel.connections.removals import recovery_time
 from panel.connections.restoring import Choice
 from panel.core import mail
@@ -59,17 +60,24 @@ def list_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
     """What was removed from a mailbox and can be brought back, the latest first."""
     mailbox = mailbox_of_page(request, pk)
     text = request.GET.get("q", "").replace("\x00", "").strip()[:254]
+    names = request.GET.getlist("session")
+    sessions = sessions_named(mailbox, names)
+    if names and not sessions:
+        raise Http404
     yesterday = timezone.localtime() - timedelta(days=1)
     context = {
         **_hub(request, mailbox),
         "q": text,
+        "chosen": names[:NAMED] if sessions else [],
         "job": _job(mailbox, request.GET.get("job", "")),
         "days": recovery_time().days,
         "searched": recovering.LOOKED_THROUGH,
         "form": SinceForm(initial={"since": datetime.combine(yesterday.date(), time(9))}),
     }
     try:
-        listing = recovering.listing_for(person_of(request), mailbox, text, request.GET.get("page", ""))
+        listing = recovering.listing_for(
+            person_of(request), mailbox, text, request.GET.get("page", ""), sessions=sessions
+        )
     except (DoveadmError, Problem) as err:
         return render(request, "connections/recover.html", {**context, "trouble": str(err)}, status=503)
     return render(request, "connections/recover.html", {**context, **vars(listing)})

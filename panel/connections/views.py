@@ -87,7 +87,7 @@ def show_connection_address(request: HttpRequest) -> HttpResponse:
 def show_connection(request: HttpRequest, pk: int) -> HttpResponse:
     """Everything that is known of one session, or of one refusal."""
     person = person_of(request)
-    row = get_object_or_404(connections_for(person), pk=pk)
+    row = get_object_or_404(connections_for(person).select_related("device"), pk=pk)
     state, outcome, reason = state_of(row)
     context = {
         "row": row,
