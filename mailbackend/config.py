@@ -18,7 +18,8 @@ from mailbackend.paths import PathError, check_path
 _HOST_NAME = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*\Z"
 )
-_API_KEY = re.compile(r"[A-Za-z0-9_-]{32,128}\Z")
+#: Of the secrets that the installation makes for itself: nothing in them needs an escape.
+_SECRET = re.compile(r"[A-Za-z0-9_-]{32,128}\Z")
 _INSTANCE = re.compile(r"restante-[0-9a-f]{8}\Z")
 #: One line of printable characters without the quotes and backslash that each need an escape of their own.
 _PLAIN_TEXT = re.compile(r"[^\x00-\x1f\x7f\"'\\$%]{1,255}\Z")
@@ -90,6 +91,7 @@ class MailConfig:
         certificate: PEM file, leaf first, then its chain.
         private_key: PEM file of the leaf's key.
         api_key: for doveadm's HTTP API.
+        pepper: what stands before a device password when it is hashed (mailbackend.passwords).
         instance: Dovecot's instance_name, unique on the machine.
         mail_root_id: what the marker in the mail root must say, or nothing is started.
     """
@@ -101,6 +103,7 @@ class MailConfig:
     certificate: str
     private_key: str
     api_key: str = field(repr=False)
+    pepper: str = field(repr=False)
     instance: str
     mail_root_id: str
 
@@ -113,9 +116,13 @@ class MailConfig:
             _ip_address(address)
         _path(self.certificate, "TLS_CERTIFICATE")
         _path(self.private_key, "TLS_KEY")
-        if not isinstance(self.api_key, str) or not _API_KEY.match(self.api_key):
+        if not isinstance(self.api_key, str) or not _SECRET.match(self.api_key):
             raise ConfigError(
                 "The doveadm API key is damaged: remove its file in DATA_DIR/keys and start again."
+            )
+        if not isinstance(self.pepper, str) or not _SECRET.match(self.pepper):
+            raise ConfigError(
+                "The pepper of device passwords is damaged: bring its file in DATA_DIR/keys back from a backup."
             )
         if not isinstance(self.instance, str) or not _INSTANCE.match(self.instance):
             raise ConfigError("The instance name is damaged.")

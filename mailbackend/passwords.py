@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 
 from argon2 import PasswordHasher
@@ -42,6 +43,14 @@ def verify_password(password: str, stored: str) -> bool:
         return _hasher.verify(stored.removeprefix(SCHEME), password)
     except (VerifyMismatchError, VerificationError, InvalidHashError):
         return False
+
+
+def hash_device_password(password: str, pepper: str) -> str:
+    """Return the hash by which Dovecot finds a device password: SHA-256 of pepper and password, in hexadecimal.
+
+    No slow hash: the password is random (`generate_password`), and whoever has the hashes alone lacks the pepper.
+    """
+    return hashlib.sha256((pepper + password).encode()).hexdigest()
 
 
 def generate_password(groups: int = 4, letters: int = 5) -> str:

@@ -46,6 +46,7 @@ _POP_END = re.compile(
     rf" del=(?P<deleted>{_COUNT})/\d+ msgs=\d+ size=\d+ rip=\S*\Z"
 )
 _TLS_WORDS = re.compile(r"(\S{1,20}) with cipher (\S{1,60})")
+_DEVICE = re.compile(r"device:(\d{1,18})")
 _ATTEMPTS = re.compile(r"\(auth failed, (\d{1,4}) attempts")
 _CHILD = re.compile(r"service\((?:imap|pop3)\): child (\d{1,10}) ")
 _ENDED_BY_SIGNAL = re.compile(r"(?:master|anvil|config|stats|auth): Warning: Killed with signal ")
@@ -77,7 +78,8 @@ class Begun:
         session: Dovecot's id of the connection.
         protocol: imap or pop3.
         address: the mailbox.
-        credential: which of its passwords, such as "main".
+        credential: which of its passwords: "main" or "device".
+        device: the id of a device password, where it was one.
         remote_ip, remote_port: where from.
         tls, cipher: version and cipher, or empty.
         mechanism: of SASL.
@@ -89,6 +91,7 @@ class Begun:
     protocol: str
     address: str
     credential: str
+    device: int | None
     remote_ip: str
     remote_port: int | None
     tls: str
@@ -131,6 +134,7 @@ class Aborted:
     protocol: str
     address: str
     credential: str
+    device: int | None
     remote_ip: str
     remote_port: int | None
     tls: str
@@ -261,39 +265,42 @@ def _read_login(at: str, rest: str) -> Event | None:
 
 
 def _begun(at: str, match: re.Match[str]) -> Begun:
-    tls, cipher = _tls(match)
-    return Begun(
-        at=at,
-        session=match["session"],
-        protocol=match["protocol"],
-        address=_plain(match[_USER]),
-        credential=_plain(match[_CREDENTIAL]),
-        remote_ip=match["remote_ip"] or "",
-        remote_port=_number(match["remote_port"]),
-        tls=tls,
-        cipher=cipher,
-        mechanism=_plain(match[_METHOD]),
-        pid=_number(match["pid"]),
-    )
+    return Begun(at=at, **_connection(match), address=_plain(match[_USER]), pid=_number(match["pid"]))
 
 
 def _aborted(at: str, match: re.Match[str]) -> Aborted:
-    tls, cipher = _tls(match)
     attempts = _ATTEMPTS.search(match["message"])
     return Aborted(
         at=at,
-        session=match["session"],
-        protocol=match["protocol"],
+        **_connection(match),
         address=_plain(match[_ORIGINAL] or match[_USER]),
-        credential=_plain(match[_CREDENTIAL]),
-        remote_ip=match["remote_ip"] or "",
-        remote_port=_number(match["remote_port"]),
-        tls=tls,
-        cipher=cipher,
-        mechanism=_plain(match[_METHOD]),
         attempts=int(attempts[1]) if attempts else 0,
         reason=_reason_of_abort(match, failed=attempts is not None),
     )
+
+
+def _connection(match: re.Match[str]) -> dict[str, Any]:
+    """What a login process says of a connection, whatever becomes of it."""
+    tls, cipher = _tls(match)
+    credential, device = _credential(match)
+    return {
+        "session": match["session"],
+        "protocol": match["protocol"],
+        "credential": credential,
+        "device": device,
+        "remote_ip": match["remote_ip"] or "",
+        "remote_port": _number(match["remote_port"]),
+        "tls": tls,
+        "cipher": cipher,
+        "mechanism": _plain(match[_METHOD]),
+    }
+
+
+def _credential(match: re.Match[str]) -> tuple[str, int | None]:
+    """Which password it was, and the id of its row if it is a device's (`cred` of the password query)."""
+    name = _plain(match[_CREDENTIAL])
+    device = _DEVICE.fullmatch(name)
+    return ("device", int(device[1])) if device else (name, None)
 
 
 def _reason_of_abort(match: re.Match[str], *, failed: bool) -> str:

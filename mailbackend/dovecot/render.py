@@ -130,7 +130,7 @@ def render(
         "key_file": folder / KEY_FILE,
         "protocols": _protocols(config),
         "recoverable": {"prefix": RECOVERABLE_PREFIX, "mailbox": RECOVERABLE},
-        "queries": build_queries(family.tokens, data.mail),
+        "queries": build_queries(family.tokens, data.mail, config.pepper),
         "database_driver": "sqlite" if isinstance(config.database, SqliteDatabase) else "pgsql",
         "database_connect": _database_connect(config.database),
     }

@@ -64,12 +64,13 @@ def _columns_are_there() -> bool:
     from django.db import connection
 
     from panel.accounts.models import Customer
-    from panel.addresses.models import Domain
+    from panel.addresses.models import Domain, Mailbox
     from panel.core.models import Installation
 
     asked = {
         Customer: {"suspended_at", "pop_deletes"},
-        Domain: {"pop_deletes"},
+        Domain: {"pop_deletes", "imap"},
+        Mailbox: {"device_required"},
         Installation: {"pop_deletes"},
     }
     with connection.cursor() as cursor:
@@ -84,4 +85,6 @@ def _tables_exist(*more: str) -> bool:
     """Whether the tables are there: a migration back to zero leaves none."""
     from django.db import connection
 
-    return {"addresses_mailbox", "addresses_domain", *more} <= set(connection.introspection.table_names())
+    return {"addresses_mailbox", "addresses_domain", "addresses_devicepassword", *more} <= set(
+        connection.introspection.table_names()
+    )

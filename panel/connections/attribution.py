@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from panel.addresses.models import Domain, Mailbox
+from panel.addresses.models import DevicePassword, Domain, Mailbox
 
 #: Ids of mailbox, domain and customer.
 Whose = tuple[int | None, int | None, int | None]
@@ -19,6 +19,7 @@ class Attribution:
     def __init__(self) -> None:
         self._mailboxes: dict[str, Whose] = {}
         self._domains: dict[str, Whose] = {}
+        self._mailbox_of_device: dict[int, int] = {}
 
     def look_up(self, addresses: Collection[str]) -> None:
         """Ask whose these are. A living mailbox counts before a deleted one, and the younger before the older."""
@@ -54,3 +55,16 @@ class Attribution:
             return found
         _local_part, at, domain = address.rpartition("@")
         return self._domains.get(domain, _NOBODY) if at else _NOBODY
+
+    def look_up_devices(self, ids: Collection[int]) -> None:
+        """Ask of which mailboxes these device passwords are."""
+        asked = sorted(ids)
+        for start in range(0, len(asked), _CHUNK):
+            rows = DevicePassword.objects.filter(pk__in=asked[start : start + _CHUNK]).order_by()
+            self._mailbox_of_device |= dict(rows.values_list("pk", "mailbox_id"))
+
+    def device_of(self, mailbox_id: int | None, device: int | None) -> int | None:
+        """Return a device password that was looked up, if it is of this mailbox: a number in the log alone is none."""
+        if device is None or mailbox_id is None or self._mailbox_of_device.get(device) != mailbox_id:
+            return None
+        return device

@@ -6,9 +6,14 @@ import csv
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
+from panel.addresses.models import DevicePassword
 from panel.connections.models import Connection
+
+#: Connections whose devices' names are asked for together.
+_TOGETHER = 500
 
 #: What one connection tells others, in this order: keep it, programs read it.
 COLUMNS = (
@@ -17,19 +22,32 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def as_json(connection: Connection) -> dict[str, Any]:
-    """Return a connection as the contract says it.
+def as_json(connections: Iterable[Connection]) -> Iterator[dict[str, Any]]:
+    """Yield connections as the contract says them.
 
     Times are ISO 8601 in UTC; what is not known, or not yet, is null; sizes are bytes. `device` is the label of a
     device password, or "main"; `client` is what the program called itself, with its version.
     """
+    left = iter(connections)
+    while some := list(islice(left, _TOGETHER)):
+        labels = _labels(some)
+        for connection in some:
+            yield _as_json(connection, labels.get(connection.device_id, connection.credential))
+
+
+def _labels(connections: list[Connection]) -> dict[int | None, str]:
+    ids = {connection.device_id for connection in connections if connection.device_id is not None}
+    return dict(DevicePassword.objects.filter(pk__in=ids).values_list("pk", "label")) if ids else {}
+
+
+def _as_json(connection: Connection, device: str) -> dict[str, Any]:
     return {
         "session": connection.session,
         "address": connection.address,
         "protocol": connection.protocol,
         "outcome": connection.outcome,
         "reason": connection.reason or None,
-        "device": connection.credential or None,
+        "device": device or None,
         "remote_ip": connection.remote_ip or None,
         "tls": connection.tls or None,
         "client": client_of(connection) or None,
@@ -52,15 +70,15 @@ def csv_lines(connections: Iterable[Connection]) -> Iterator[str]:
     """Yield the lines of a CSV file (RFC 4180), its head first."""
     writer = csv.writer(_Echo())
     yield writer.writerow(COLUMNS)
-    for connection in connections:
-        yield writer.writerow([_harmless(value) for value in as_json(connection).values()])
+    for row in as_json(connections):
+        yield writer.writerow([_harmless(value) for value in row.values()])
 
 
 def json_lines(connections: Iterable[Connection]) -> Iterator[str]:
     """Yield one JSON document, an array, in pieces: each connection on its own line."""
     before = "[\n"
-    for connection in connections:
-        yield before + json.dumps(as_json(connection), ensure_ascii=False)
+    for row in as_json(connections):
+        yield before + json.dumps(row, ensure_ascii=False)
         before = ",\n"
     yield "[]\n" if before == "[\n" else "\n]\n"
 

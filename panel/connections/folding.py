@@ -63,6 +63,8 @@ class Fold:
         self.new: list[Row] = []
         self.changed: dict[tuple[str, int], Row] = {}
         self.seen: dict[int, datetime] = {}
+        #: Device passwords by id: when they were used last, from where and over what.
+        self.used: dict[int, tuple[datetime, str, str]] = {}
         self.counts: Counter[tuple[datetime, int | None, str, str]] = Counter()
         self.gaps: list[LogGap] = []
         self._by_key: dict[tuple[str, int], Row] = {}
@@ -133,6 +135,8 @@ class Fold:
             elif isinstance(event, (events.Stopping, events.Started)):
                 sessions.update(self.kicked)
         self._attribution.look_up(addresses)
+        with_device = (event for event in happened if isinstance(event, (events.Begun, events.Aborted)))
+        self._attribution.look_up_devices({event.device for event in with_device if event.device is not None})
         sessions.discard("")
         self._read_rows(sorted(sessions))
 
@@ -172,13 +176,16 @@ class Fold:
         row.ended_at, row.pid = None, event.pid
         row.client_name, row.client_version = name, version
         row.tls, row.cipher = event.tls[:20], event.cipher[:60]
-        row.credential = _clean(event.credential, 40)
+        self._note_credential(row, event)
         if self.endings.pop(event.session, None) is not None:
             self._complete_early_end(row)
         else:
             self._add(row)
         if row.mailbox_id is not None:
             self.seen[row.mailbox_id] = max(at, self.seen.get(row.mailbox_id, at))
+        if row.device_id is not None:
+            use = (at, row.remote_ip, row.protocol)
+            self.used[row.device_id] = max(use, self.used.get(row.device_id, use))
 
     def _complete_early_end(self, row: Row) -> None:
         """The end was read first, and stands as a row: what it did not know is told by the beginning."""
@@ -190,6 +197,7 @@ class Fold:
         self._count_in(row, 1)
         for name in (
             "credential",
+            "device_id",
             "started_at",
             "pid",
             "remote_ip",
@@ -244,8 +252,12 @@ class Fold:
         for number, reason in enumerate(reasons, known + 1):
             row = self._row(event, at, number, outcome=_REFUSED, reason=reason)
             row.tls, row.cipher = event.tls[:20], event.cipher[:60]
-            row.credential = _clean(event.credential, 40)
+            self._note_credential(row, event)
             self._add(row)
+
+    def _note_credential(self, row: Row, event: events.Begun | events.Aborted) -> None:
+        row.credential = _clean(event.credential, 40)
+        row.device_id = self._attribution.device_of(row.mailbox_id, event.device)
 
     def _untold_reason(self, event: events.Aborted, *, in_the_clear: bool) -> str:
         """Why a password was refused of which no line tells: it was not looked at, or the service ended meanwhile."""
@@ -374,6 +386,7 @@ class Fold:
             domain_id=whose[1],
             customer_id=whose[2],
             credential="",
+            device_id=None,
             started_at=at,
             ended_at=at,
             pid=None,
@@ -445,6 +458,7 @@ class Fold:
 
     def _note_last_seen(self) -> None:
         storing.note_last_seen(sorted(self.seen.items()))
+        storing.note_last_used([(pk, *use) for pk, use in sorted(self.used.items())])
 
     def _count(self) -> None:
         for (hour, customer_id, protocol, outcome), number in self.counts.items():

@@ -33,6 +33,7 @@ class Row:
     domain_id: int | None
     customer_id: int | None
     credential: str
+    device_id: int | None
     started_at: datetime
     ended_at: datetime | None
     pid: int | None
@@ -72,7 +73,6 @@ _TYPES = {
     **dict.fromkeys(("bytes_in", "bytes_out", "retrieved", "deleted", "expunged"), "bigint"),
 }
 
-
 _LAST_SEEN = (
     "UPDATE addresses_mailbox SET last_seen_at = %s "
     "WHERE id = %s AND (last_seen_at IS NULL OR last_seen_at < %s)"
@@ -86,6 +86,23 @@ _LAST_SEEN_AT_ONCE = """
         ORDER BY box.id FOR NO KEY UPDATE OF box
     )
     UPDATE addresses_mailbox AS box SET last_seen_at = held.at FROM held WHERE box.id = held.id
+"""
+#: When, from where and over what a device password was used last, where that is later than what is known.
+_LAST_USED = (
+    "UPDATE addresses_devicepassword SET last_used_at = %s, last_used_ip = %s, last_used_protocol = %s "
+    "WHERE id = %s AND (last_used_at IS NULL OR last_used_at < %s)"
+)
+_LAST_USED_AT_ONCE = """
+    WITH held AS (
+        SELECT device.id, new.at, new.ip, new.protocol FROM addresses_devicepassword AS device
+        JOIN unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::text[]) AS new(id, at, ip, protocol)
+        ON new.id = device.id
+        WHERE device.last_used_at IS NULL OR device.last_used_at < new.at
+        ORDER BY device.id FOR NO KEY UPDATE OF device
+    )
+    UPDATE addresses_devicepassword AS device
+    SET last_used_at = held.at, last_used_ip = held.ip, last_used_protocol = held.protocol
+    FROM held WHERE device.id = held.id
 """
 
 
@@ -141,6 +158,27 @@ def note_last_seen(seen: Sequence[tuple[int, datetime]]) -> None:
         else:
             adapt = connection.ops.adapt_datetimefield_value
             cursor.executemany(_LAST_SEEN, [(adapt(at), pk, adapt(at)) for pk, at in seen])
+
+
+def note_last_used(used: Sequence[tuple[int, datetime, str, str]]) -> None:
+    """Save when device passwords were used last, if that is later than what is known.
+
+    Args:
+        used: their ids in order, when, from which IP address and over which protocol.
+
+    Raises:
+        DatabaseError: if the database does not take it.
+    """
+    if not used:
+        return
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute(_LAST_USED_AT_ONCE, [list(column) for column in zip(*used, strict=True)])
+        else:
+            adapt = connection.ops.adapt_datetimefield_value
+            cursor.executemany(
+                _LAST_USED, [(adapt(at), ip, protocol, pk, adapt(at)) for pk, at, ip, protocol in used]
+            )
 
 
 def _copy(rows: Sequence[Row]) -> None:

@@ -20,6 +20,8 @@ from panel.core.keys import read_or_make
 from panel.core.models import Installation
 from panel.core.said import in_words
 
+#: The number of the pepper that new device passwords are hashed with.
+PEPPER = 1
 #: Seconds that a page may wait for the mail service.
 PAGE_TIMEOUT = 3.0
 
@@ -27,6 +29,16 @@ PAGE_TIMEOUT = 3.0
 def api_key() -> str:
     """Return the key of doveadm's HTTP API."""
     return read_or_make(settings.DATA_DIR.keys / "doveadm-api")
+
+
+def pepper() -> str:
+    """Return what stands before a device password when it is hashed.
+
+    Without its file no device password opens anything any more, and each has to be made anew. It bears a number, which
+    the rows carry too (`PEPPER`): a second one would be a second file, and the query of the logins would look for the
+    hashes with both (`secret_hash IN (…)`) until no row has the first.
+    """
+    return read_or_make(settings.DATA_DIR.keys / f"pepper-{PEPPER}")
 
 
 def doveadm(timeout: float = 10) -> Doveadm:
@@ -95,6 +107,7 @@ def mail_config() -> MailConfig:
         certificate=environment.tls_certificate or str(data_dir.tls / "mail.crt"),
         private_key=environment.tls_key or str(data_dir.tls / "mail.key"),
         api_key=api_key(),
+        pepper=pepper(),
         instance=_instance(installation),
         mail_root_id=installation.mail_root_id,
     )

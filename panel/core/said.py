@@ -38,6 +38,9 @@ SENTENCES = (
     gettext_noop("MAIL_LISTEN must be a list of IP addresses."),
     gettext_noop("MAIL_LISTEN holds %(value)s, which is not an IP address."),
     gettext_noop("The doveadm API key is damaged: remove its file in DATA_DIR/keys and start again."),
+    gettext_noop(
+        "The pepper of device passwords is damaged: bring its file in DATA_DIR/keys back from a backup."
+    ),
     gettext_noop("The instance name is damaged."),
     gettext_noop("The mail root's id is damaged."),
     gettext_noop("The mail configuration is not JSON: %(reason)s."),

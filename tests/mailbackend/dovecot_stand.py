@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from mailbackend.config import MailConfig, Ports, SqliteDatabase
+from mailbackend.passwords import hash_device_password
 from mailbackend.paths import SERVICE_ACCOUNT, DataDir
 from mailbackend.supervisor.control import Status, SupervisorDown, ask, ask_report
 from mailbackend.supervisor.report import Report
@@ -39,11 +40,15 @@ PATIENCE = 60
 ADDRESS = "ann@example.test"
 PASSWORD = "a long sentence, kept to myself"
 API_KEY = "k" * 43
+PEPPER = "p-_P4" * 8
 MAIL_ROOT_ID = "0123456789abcdef" * 2
 
 #: The views as tables: Dovecot cannot tell.
 SCHEMA = """
 CREATE TABLE mail_login (address TEXT, password TEXT, protocols TEXT, active INTEGER, reason TEXT);
+CREATE TABLE mail_device (
+  address TEXT, secret_hash TEXT, id BIGINT, slot INTEGER, protocols TEXT, active INTEGER, reason TEXT
+);
 CREATE TABLE mail_user (address TEXT, home TEXT, quota_bytes BIGINT, pop3_delete_type TEXT);
 """
 
@@ -81,6 +86,38 @@ PEOPLE = (
     Person("off@example.test", active=0, reason="suspended"),
     Person("nopop@example.test", protocols="|imap|"),
     Person("ends@example.test", pop3_delete_type="expunge"),
+    Person("only@example.test", active=0, reason="device_required"),
+)
+
+
+@dataclass(frozen=True)
+class DeviceRow:
+    """One device password of the stand."""
+
+    id: int
+    address: str
+    password: str
+    slot: int = 0
+    protocols: str = "|imap|pop3|"
+    active: int = 1
+    reason: str | None = None
+
+    @property
+    def row(self) -> tuple[str, str, int, int, str, int, str | None]:
+        hashed = hash_device_password(self.password, PEPPER)
+        return (self.address, hashed, self.id, self.slot, self.protocols, self.active, self.reason)
+
+
+DEVICES = (
+    DeviceRow(11, ADDRESS, "k7wqd-9xhmt-pc", slot=1),
+    DeviceRow(12, ADDRESS, "k7wqd-9xhmt-phone", slot=2),
+    DeviceRow(13, ADDRESS, "k7wqd-9xhmt-shared"),
+    DeviceRow(14, ADDRESS, "k7wqd-9xhmt-imap", protocols="|imap|"),
+    DeviceRow(15, ADDRESS, "k7wqd-9xhmt-revoked", active=0, reason="device_revoked"),
+    DeviceRow(16, ADDRESS, "k7wqd-9xhmt-expired", active=0, reason="device_expired"),
+    DeviceRow(17, "ben@example.test", "k7wqd-9xhmt-bens", slot=1),
+    DeviceRow(18, "off@example.test", "k7wqd-9xhmt-off", slot=1, active=0, reason="suspended"),
+    DeviceRow(19, "only@example.test", "k7wqd-9xhmt-only", slot=1),
 )
 
 
@@ -146,6 +183,7 @@ def make_stand(account: str | None = None) -> Iterator[Stand]:
             certificate=str(data.tls / "mail.pem"),
             private_key=str(data.tls / "mail.key"),
             api_key=API_KEY,
+            pepper=PEPPER,
             instance=f"restante-{os.urandom(4).hex()}",
             mail_root_id=MAIL_ROOT_ID,
         )
@@ -194,10 +232,11 @@ def small_disk(folder: Path, size: str = "4m") -> Iterator[SmallDisk]:
 
 
 def write_database(path: Path) -> None:
-    """Make the SQLite file with both views as tables."""
+    """Make the SQLite file with the views as tables."""
     database = sqlite3.connect(path)
     database.executescript("PRAGMA journal_mode = WAL;" + SCHEMA)
     database.executemany("INSERT INTO mail_login VALUES (?, ?, ?, ?, ?)", [p.login_row for p in PEOPLE])
+    database.executemany("INSERT INTO mail_device VALUES (?, ?, ?, ?, ?, ?, ?)", [d.row for d in DEVICES])
     database.executemany("INSERT INTO mail_user VALUES (?, ?, ?, ?)", [p.user_row for p in PEOPLE])
     database.commit()
     database.close()

@@ -31,6 +31,7 @@ def test_a_session_begins(message: str) -> None:
         protocol="imap",
         address="ann@example.test",
         credential="main",
+        device=None,
         remote_ip="127.0.0.1",
         remote_port=52882,
         tls="TLSv1.3",
@@ -38,6 +39,27 @@ def test_a_session_begins(message: str) -> None:
         mechanism="PLAIN",
         pid=8688,
     )
+
+
+@pytest.mark.parametrize(
+    ("cred", "expected"),
+    [
+        ("device:12", ("device", 12)),
+        ("device:", ("device:", None)),
+        ("device:9999999999999999999", ("device:9999999999999999999", None)),
+        ("xdevice:12", ("xdevice:12", None)),
+    ],
+)
+def test_a_device_password_is_told(cred: str, expected: tuple[str, int | None]) -> None:
+    begun = read(f"imap-login: Info: {LOGIN}Login".replace('cred="main"', f'cred="{cred}"'))
+    assert isinstance(begun, events.Begun)
+    assert (begun.credential, begun.device) == expected
+    aborted = read(
+        f'pop3-login: Info: {FAILED}cred="{cred}", refused="device_revoked", sni="localhost", msg=Disconnected: '
+        "Connection closed (internal failure, 1 successful auths)"
+    )
+    assert isinstance(aborted, events.Aborted)
+    assert (aborted.credential, aborted.device, aborted.reason) == (*expected, "device_revoked")
 
 
 def test_an_imap_session_ends() -> None:

@@ -10,7 +10,7 @@ import pytest
 from psycopg import sql
 
 from mailbackend.config import PostgresDatabase
-from tests.mailbackend.dovecot_stand import ADDRESS, PASSWORD, PEOPLE, SCHEMA, make_stand, supervised
+from tests.mailbackend.dovecot_stand import ADDRESS, DEVICES, PASSWORD, PEOPLE, SCHEMA, make_stand, supervised
 from tests.postgres import Cluster
 
 pytestmark = pytest.mark.live
@@ -35,7 +35,13 @@ def database() -> Iterator[PostgresDatabase]:
             for person in PEOPLE:
                 admin.execute("INSERT INTO mail_login VALUES (%s, %s, %s, %s, %s)", person.login_row)
                 admin.execute("INSERT INTO mail_user VALUES (%s, %s, %s, %s)", person.user_row)
-            admin.execute(sql.SQL("GRANT SELECT ON mail_login, mail_user TO {}").format(sql.Identifier(ROLE)))
+            for device in DEVICES:
+                admin.execute("INSERT INTO mail_device VALUES (%s, %s, %s, %s, %s, %s, %s)", device.row)
+            admin.execute(
+                sql.SQL("GRANT SELECT ON mail_login, mail_device, mail_user TO {}").format(
+                    sql.Identifier(ROLE)
+                )
+            )
         yield PostgresDatabase("127.0.0.1", cluster.port, DATABASE, ROLE, SECRET)
     finally:
         cluster.stop()
@@ -53,6 +59,9 @@ def test_login_with_an_awkward_database_password(database: PostgresDatabase) -> 
             client.login(ADDRESS, PASSWORD)
             assert client.select("INBOX") == ("OK", [b"0"])
             client.logout()
+            device = imaplib.IMAP4_SSL("localhost", ports.imaps, ssl_context=context)
+            device.login(ADDRESS, DEVICES[0].password)
+            device.logout()
             refused = imaplib.IMAP4_SSL("localhost", ports.imaps, ssl_context=context)
             with pytest.raises(imaplib.IMAP4.error, match="suspended"):
                 refused.login("off@example.test", PASSWORD)

@@ -79,6 +79,7 @@ def config_with(ports: Ports, *listen: str) -> MailConfig:
         certificate="/x/cert.pem",
         private_key="/x/key.pem",
         api_key="k" * 43,
+        pepper="p" * 43,
         instance="restante-00000000",
         mail_root_id="0" * 32,
     )
@@ -93,6 +94,7 @@ EXAMPLE = json.dumps(
         "certificate": "/x/cert.pem",
         "private_key": "/x/key.pem",
         "api_key": "k" * 43,
+        "pepper": "p" * 43,
         "instance": "restante-00000000",
         "mail_root_id": "0" * 32,
     }

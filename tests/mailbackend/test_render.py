@@ -14,9 +14,17 @@ from psycopg import conninfo
 from mailbackend.config import MailConfig, Ports, PostgresDatabase, SqliteDatabase
 from mailbackend.dovecot.queries import build_queries
 from mailbackend.dovecot.render import FAMILIES, Identity, UnsupportedVersion, choose_family, render
+from mailbackend.passwords import hash_device_password
 from mailbackend.paths import DataDir
 from mailbackend.supervisor.process import find_programs
-from tests.mailbackend.dovecot_stand import PEOPLE, SCHEMA, service_account, write_certificate
+from tests.mailbackend.dovecot_stand import (
+    DEVICES,
+    PEOPLE,
+    PEPPER,
+    SCHEMA,
+    service_account,
+    write_certificate,
+)
 
 DATA = DataDir.at("/srv/restante")
 FOLDER = DATA.configurations / "7"
@@ -30,6 +38,7 @@ CONFIG = MailConfig(
     certificate="/srv/restante/tls/mail.pem",
     private_key="/srv/restante/tls/mail.key",
     api_key="k" * 43,
+    pepper=PEPPER,
     instance="restante-0a1b2c3d",
     mail_root_id="0" * 32,
 )
@@ -69,7 +78,7 @@ OWN = {
         "disable_plaintext_auth = yes",
         "pop3_uidl_format = %g",
         "doveadm_allowed_commands = who,kick,quota get,mailbox status,mailbox list,mailbox create,"
-        "fetch,flags remove,move,expunge",
+        "fetch,flags add,flags remove,move,expunge",
         "quota_rule = .EXPUNGED/*:ignore",
         "lazy_expunge = .EXPUNGED/all",
         "acl = vfile:/srv/restante/dovecot/acl",
@@ -243,8 +252,18 @@ def test_postgresql_values_arrive_whole_in_2_3() -> None:
     }
 
 
-def ask_database(query: str, user: str, protocol: str = "imap") -> dict[str, object]:
+def ask_database(
+    query: str, user: str, protocol: str = "imap", *, password: str = "x", slot: str = ""
+) -> dict[str, object]:
     """Put the values in as Dovecot does, and return the row without its absent fields."""
+    digest = hash_device_password(password, PEPPER)
+    for token in (
+        f"%{{sha256;salt={PEPPER}:password}}",
+        f"%{{password | sha256(salt='{PEPPER}') | hexlify}}",
+    ):
+        query = query.replace(token, digest)
+    for token in ("%{passdb:slot}", "%{passdb:slot | default('')}"):
+        query = query.replace(token, slot)
     text = query.replace("%Lu", "%{user | lower}").replace("%Ls", "%{protocol | lower}").replace("%%", "%")
     text = text.replace("%{user | lower}", user.replace("'", "''")).replace("%{protocol | lower}", protocol)
     assert "%{" not in text
@@ -252,13 +271,14 @@ def ask_database(query: str, user: str, protocol: str = "imap") -> dict[str, obj
     database.row_factory = sqlite3.Row
     database.executescript(SCHEMA)
     database.executemany("INSERT INTO mail_login VALUES (?, ?, ?, ?, ?)", [p.login_row for p in PEOPLE])
+    database.executemany("INSERT INTO mail_device VALUES (?, ?, ?, ?, ?, ?, ?)", [d.row for d in DEVICES])
     database.executemany("INSERT INTO mail_user VALUES (?, ?, ?, ?)", [p.user_row for p in PEOPLE])
     row = database.execute(text).fetchone()
     return {} if row is None else {key: row[key] for key in row.keys() if row[key] is not None}  # noqa: SIM118
 
 
 QUERIES = {
-    version: build_queries(FAMILIES[numbers].tokens, Path("/srv/mail"))
+    version: build_queries(FAMILIES[numbers].tokens, Path("/srv/mail"), PEPPER)
     for version, numbers in ((V2_3, (2, 3)), (V2_4, (2, 4)))
 }
 
@@ -282,6 +302,32 @@ def test_who_may_log_in(version: str, user: str, protocol: str, reason: str | No
     assert row["cred"] == "main"
     assert row.get("reason") == reason
     assert row.get("nologin") == ("Y" if reason else None)
+
+
+@pytest.mark.parametrize(
+    ("password", "expected"),
+    [
+        ("k7wqd-9xhmt-pc", {"cred": "device:11", "nopassword": "Y", "slot": 1}),
+        ("k7wqd-9xhmt-shared", {"cred": "device:13", "nopassword": "Y"}),
+    ],
+)
+@EACH_VERSION
+def test_a_device_password_is_found_before_the_main_one(
+    version: str, password: str, expected: dict[str, object]
+) -> None:
+    row = ask_database(QUERIES[version].password, "ann@example.test", password=password)
+    assert row == {"user": "ann@example.test", **expected}
+    other = ask_database(QUERIES[version].password, "ben@example.test", password=password)
+    assert other["cred"] == "main"
+
+
+@pytest.mark.parametrize(
+    ("slot", "flag"), [("", None), ("0", None), ("1", "$Pop1"), ("7", "$Pop7"), ("8", None)]
+)
+@EACH_VERSION
+def test_the_mark_is_that_of_the_slot(version: str, slot: str, flag: str | None) -> None:
+    row = ask_database(QUERIES[version].user, "ann@example.test", slot=slot)
+    assert row.get("pop3_deleted_flag") == flag
 
 
 @pytest.mark.parametrize("user", ["nobody@example.test", "' OR 1=1 --", "%", "ann@example.test' --"])

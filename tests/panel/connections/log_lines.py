@@ -20,12 +20,19 @@ _TLS = 'tls="TLSv1.3 with cipher TLS_AES_256_GCM_SHA384 (256/256 bits)"'
 
 
 def begun(
-    when: datetime, session: str, address: str, *, protocol: str = "imap", pid: int = 77, **of: object
+    when: datetime,
+    session: str,
+    address: str,
+    *,
+    protocol: str = "imap",
+    pid: int = 77,
+    cred: str = "main",
+    **of: object,
 ) -> str:
     """Somebody signed in."""
     known = fields(session, address, **of)  # type: ignore[arg-type]
     return (
-        f'{at(when)} {protocol}-login: Info: {known}mpid={pid}, sec="TLS", {_TLS}, cred="main", refused="", '
+        f'{at(when)} {protocol}-login: Info: {known}mpid={pid}, sec="TLS", {_TLS}, cred="{cred}", refused="", '
         'sni="localhost", msg=Login\n'
     )
 
@@ -63,10 +70,12 @@ def refused(
     return f"{at(when)} stats: Info: {json.dumps(told)}\n"
 
 
-def aborted(when: datetime, session: str, address: str, words: str, *, code: str = "", **of: object) -> str:
+def aborted(
+    when: datetime, session: str, address: str, words: str, *, code: str = "", cred: str = "", **of: object
+) -> str:
     """A connection ended before anybody had signed in."""
     known = fields(session, address, **of)  # type: ignore[arg-type]
-    return f'{at(when)} imap-login: Info: {known}sec="TLS", {_TLS}, cred="", refused="{code}", msg={words}\n'
+    return f'{at(when)} imap-login: Info: {known}sec="TLS", {_TLS}, cred="{cred}", refused="{code}", msg={words}\n'
 
 
 def started(when: datetime) -> str:

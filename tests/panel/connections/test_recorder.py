@@ -11,9 +11,12 @@ import pytest
 from django.db import DatabaseError
 
 from mailbackend.paths import DataDir
+from panel.addresses.models import DevicePassword
+from panel.addresses.services import create_mailbox
 from panel.connections import recorder, storing
+from panel.connections.export import as_json
 from panel.connections.models import Connection, HourlyCount, LogGap, LogPosition
-from tests.cast import Cast
+from tests.cast import PASSWORD, Cast
 from tests.panel.connections.log_lines import aborted, at, begun, ended, fields, refused, started
 
 NODE = "restante-test"
@@ -72,6 +75,58 @@ def test_a_session_is_open_until_it_ends(log: Log, cast: Cast) -> None:
     assert (row.bytes_in, row.bytes_out, row.retrieved, row.deleted, row.expunged) == (148, 1198, 3, 2, 1)
     cast.mailbox.refresh_from_db()
     assert cast.mailbox.last_seen_at == NOON
+
+
+def device_of(cast: Cast, label: str, **values: Any) -> DevicePassword:
+    return DevicePassword.objects.create(
+        mailbox=cast.mailbox, label=label, secret_hash=label.ljust(64, "0"), **values
+    )
+
+
+def test_a_device_password_is_told_and_when_it_was_used_last(log: Log, cast: Cast) -> None:
+    address = cast.mailbox.address
+    pc, phone = device_of(cast, "PC"), device_of(cast, "Phone", last_used_at=later(500))
+    for seconds, session, device in ((0, "s1", pc), (9, "s2", pc), (5, "s3", pc), (2, "s4", phone)):
+        log.write(begun(later(seconds), session, address, protocol="pop3", cred=f"device:{device.pk}"))
+    log.record()
+    rows = Connection.objects.order_by("session")
+    assert [(row.credential, row.device) for row in rows] == [("device", pc)] * 3 + [("device", phone)]
+    pc.refresh_from_db()
+    phone.refresh_from_db()
+    assert (pc.last_used_at, pc.last_used_ip, pc.last_used_protocol) == (later(9), "192.0.2.7", "pop3")
+    assert (phone.last_used_at, phone.last_used_ip) == (later(500), "")
+    assert [told["device"] for told in as_json(rows)] == ["PC", "PC", "PC", "Phone"]
+
+
+def test_a_refused_device_password_is_told_and_not_used(log: Log, cast: Cast) -> None:
+    pc = device_of(cast, "PC", revoked_at=NOON)
+    words = "Disconnected: Connection closed (internal failure, 1 successful auths)"
+    log.write(aborted(NOON, "s1", cast.mailbox.address, words, code="device_revoked", cred=f"device:{pc.pk}"))
+    log.record()
+    row = only()
+    assert (row.outcome, row.reason, row.device) == ("refused", "device_revoked", pc)
+    pc.refresh_from_db()
+    assert pc.last_used_at is None
+
+
+def test_another_mailboxs_device_password_is_not_this_ones(log: Log, cast: Cast) -> None:
+    other = create_mailbox(domain=cast.domain, local_part="ben", password=PASSWORD)
+    pc = device_of(cast, "PC")
+    log.write(begun(NOON, "s1", other.address, cred=f"device:{pc.pk}"))
+    log.write(begun(NOON, "s2", other.address, cred="device:999999999999999999"))
+    log.record()
+    assert [row.device_id for row in Connection.objects.all()] == [None, None]
+    pc.refresh_from_db()
+    assert pc.last_used_at is None
+
+
+def test_an_end_that_was_read_first_is_given_its_device(log: Log, cast: Cast) -> None:
+    address, pc = cast.mailbox.address, device_of(cast, "PC")
+    log.write(ended(NOON, "s1", address))
+    log.record()
+    log.write(begun(NOON, "s1", address, cred=f"device:{pc.pk}"))
+    log.record()
+    assert only().device == pc
 
 
 def test_nothing_is_stored_twice(log: Log, cast: Cast) -> None:

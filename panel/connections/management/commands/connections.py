@@ -36,4 +36,4 @@ class Command(commands.Command):
         rows = Connection.objects.order_by("-started_at", "-id")
         if options["address"] is not None:
             rows = rows.filter(address=clean_address(options["address"].replace("\x00", "")))
-        return [as_json(row) for row in rows[:limit]]
+        return list(as_json(rows[:limit]))
