@@ -306,6 +306,16 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 60.0,
         "options": {"expires": 60},
     },
+    "end sessions of expired device passwords": {
+        "task": "panel.addresses.tasks.start_ending_expired_devices",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "clean places of revoked device passwords": {
+        "task": "panel.addresses.tasks.start_draining_left_over",
+        "schedule": crontab(minute=23),
+        "options": {"expires": 1800},
+    },
     "renew the certificate": {
         "task": "panel.core.tasks.start_scheduled",
         "args": ["renew_certificate"],

@@ -30,6 +30,7 @@ ALLOWED_COMMANDS = frozenset(
         "mailboxList",
         "mailboxCreate",
         "fetch",
+        "flagsAdd",
         "flagsRemove",
         "move",
         "expunge",
@@ -46,6 +47,10 @@ _QUERY = re.compile(
     rf"mailbox {re.escape(RECOVERABLE)} uid [0-9]{{1,10}}(:[0-9]{{1,10}})?(,[0-9]{{1,10}}(:[0-9]{{1,10}})?)*"
     r"( savedbefore [0-9]{1,11})?\Z"
 )
+#: How messages are named that a POP device deleted, or the main password's did: where they lie, and its mark.
+_MARKED = re.compile(rf"mailbox (INBOX|\*|{re.escape(RECOVERABLE)}) KEYWORD (\$Pop(?:Main|[1-9]))\Z")
+#: All that is asked about them is whether there is one.
+_MARK_FIELDS = ("uid",)
 #: The highest UID (RFC 3501, section 2.3.1.1).
 _UID_MAX = 2**32 - 1
 #: UIDs that one question is about, and messages that one order ends: bounds the answer's length and the time until it.
@@ -56,6 +61,7 @@ _RANGES_MAX = 45
 _HEADER_MAX = 500
 
 #: Flags that may be taken off removed messages: the one by which clients remove, and those that hide from POP.
+_MARK = re.compile(r"\$Pop(?:Main|[1-9])\Z")
 _FLAGS = re.compile(r"(\\Deleted|\$Pop[A-Za-z0-9]{1,8})\Z")
 #: Characters of a folder's name.
 _FOLDER_MAX = 255
@@ -378,6 +384,47 @@ class Doveadm:
                 self._one(unflag)
             self._one(move)
 
+    def copy_mark(self, address: str, mark: str, to: str) -> None:
+        """Give the messages of the inbox that bear one POP mark another one too. Doing it again does nothing.
+
+        Args:
+            address: the mailbox.
+            mark, to: two of `maildir.POP_KEYWORDS`.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form, or a mark is none.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers. Dovecot may go on with it.
+            DoveadmError: if doveadm refuses.
+        """
+        self._one(Command("flagsAdd", {"user": address, "flag": [to], "query": _marked("INBOX", mark)}))
+
+    def clear_mark(self, address: str, mark: str, *, removed: bool) -> None:
+        """Take a POP mark off every message of a mailbox. Doing it again does nothing.
+
+        Args:
+            address: the mailbox.
+            mark: one of `maildir.POP_KEYWORDS`.
+            removed: whether there are removed messages too (`maildir.has_removed_mail`).
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form, or the mark is none.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers. Dovecot may go on with it.
+            DoveadmError: if doveadm refuses. Some may have been cleared.
+        """
+        for place in _places(removed=removed):
+            parameters = {"user": address, "flag": [mark], "query": _marked(place, mark)}
+            self._one(Command("flagsRemove", parameters))
+
+    def is_marked(self, address: str, mark: str, *, removed: bool) -> bool:
+        """Say whether a message of a mailbox bears a POP mark; arguments and errors as of `clear_mark`."""
+        for place in _places(removed=removed):
+            parameters = {"user": address, "field": _MARK_FIELDS, "query": _marked(place, mark)}
+            if self._one(Command("fetch", parameters)).rows:
+                return True
+        return False
+
     def batch(self, commands: Sequence[Command]) -> list[Answer]:
         """Run several commands in one request, in order; one that fails does not keep the next from running.
 
@@ -489,6 +536,15 @@ def _ranges(uids: Sequence[int]) -> Iterator[tuple[int, int]]:
             start = index
 
 
+def _marked(place: str, mark: str) -> list[str]:
+    return ["mailbox", place, "KEYWORD", mark]
+
+
+def _places(*, removed: bool) -> tuple[str, ...]:
+    """Return the masks that all folders fit, those of removed messages too: `*` does not fit these."""
+    return ("*", RECOVERABLE) if removed else ("*",)
+
+
 def _query(uid_set: str) -> list[str]:
     return ["mailbox", RECOVERABLE, "uid", uid_set]
 
@@ -514,7 +570,10 @@ def _checked(command: Command) -> dict[str, str | bool | list[str]]:
 
 
 def _check_reach(command: Command) -> None:
-    """Commands that can reach any message are sent about what was removed alone, and read no more than its head."""
+    """Commands that can reach any message are sent about what was removed alone, and read no more than its head.
+
+    POP's marks are the exception: they are set and cleared on messages that bear one, wherever those are.
+    """
     if command.name in ("who", "kick", "quotaGet"):
         return
     given = dict(command.parameters)
@@ -522,8 +581,12 @@ def _check_reach(command: Command) -> None:
     if not isinstance(user, str) or not user:
         raise ValueError(f"{command.name!r} needs a mailbox.")
     _checked_address(user)
-    asks = isinstance(query, list | tuple) and bool(_QUERY.match(" ".join(query)))
-    if not _may_be_sent(command.name, given, asks=asks, bare=not query):
+    asked = " ".join(query) if isinstance(query, list | tuple) else ""
+    if (marked := _MARKED.match(asked)) is not None:
+        may_be_sent = _may_mark(command.name, given, place=marked[1], mark=marked[2])
+    else:
+        may_be_sent = _may_be_sent(command.name, given, asks=bool(_QUERY.match(asked)), bare=not query)
+    if not may_be_sent:
         raise ValueError(f"{command.name!r} may not be sent with {dict(command.parameters)}.")
 
 
@@ -553,6 +616,20 @@ def _may_be_sent(name: str, given: dict[str, Any], *, asks: bool, bare: bool) ->
             return asks and _is_folder(given.pop("destinationMailbox", "")) and not given
         case _:
             return asks and not given
+
+
+def _may_mark(name: str, given: dict[str, Any], *, place: str, mark: str) -> bool:
+    """Say whether a command about the messages in `place` that bear `mark` is one that is sent."""
+    match name:
+        case "flagsAdd":
+            flags = given.pop("flag", ())
+            return place == "INBOX" and not given and len(flags) == 1 and bool(_MARK.match(flags[0]))
+        case "flagsRemove":
+            return given == {"flag": [mark]}
+        case "fetch":
+            return given == {"field": _MARK_FIELDS}
+        case _:
+            return False
 
 
 def _is_folder(name: object) -> bool:

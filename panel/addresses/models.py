@@ -233,6 +233,8 @@ class DevicePassword(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     created_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     expires_at = models.DateTimeField(null=True, blank=True)
+    # When its sessions were ended after it had expired; NULL while that is to be done.
+    expiry_done_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
     # Written by the connection log.
     last_used_at = models.DateTimeField(null=True)
@@ -247,6 +249,19 @@ class DevicePassword(models.Model):
             ),
             models.UniqueConstraint(
                 fields=["mailbox", "slot"], condition=Q(slot__isnull=False), name="device_slot_once"
+            ),
+        ]
+        indexes = [
+            # The few that will expire, and those whose slots are to be cleaned: both are looked for again and again.
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(expires_at__isnull=False, revoked_at=None, expiry_done_at=None),
+                name="device_expiring",
+            ),
+            models.Index(
+                fields=["revoked_at"],
+                condition=Q(revoked_at__isnull=False, slot__isnull=False),
+                name="device_draining",
             ),
         ]
 

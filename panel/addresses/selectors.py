@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from mailbackend.addresses import AddressError, normalise_domain, parse_address
 from panel.accounts.models import User
 from panel.accounts.selectors import customers_managed_by, customers_read_by
-from panel.addresses.models import Domain, Mailbox
+from panel.addresses.models import DevicePassword, Domain, Mailbox
 from panel.core.errors import Problem
 
 #: A mailbox is almost full from here on. Percent.
@@ -51,6 +51,27 @@ def mailboxes_for(person: User) -> QuerySet[Mailbox]:
     if person.sees_all:
         return mailboxes
     return mailboxes.filter(domain__in=Domain.objects.filter(customer__in=customers_read_by(person)))
+
+
+def devices_for(person: User, mailbox: Mailbox) -> QuerySet[DevicePassword]:
+    """Return the device passwords of a mailbox that a person may see, revoked ones included."""
+    devices = DevicePassword.objects.select_related("mailbox__domain__customer", "created_by")
+    return devices.filter(mailbox__in=mailboxes_for(person).filter(pk=mailbox.pk))
+
+
+def get_device(mailbox: Mailbox, label: str) -> DevicePassword:
+    """Return the device password of this name that is not revoked, for a command.
+
+    Raises:
+        Problem: if there is none.
+    """
+    rows = DevicePassword.objects.select_related("mailbox__domain__customer").filter(revoked_at=None)
+    device = rows.filter(mailbox=mailbox, label=label.replace("\x00", "")).first()
+    if device is None:
+        raise Problem(
+            _("%(address)s has no device password of this name.") % {"address": mailbox.address}, "label"
+        )
+    return device
 
 
 def in_state(mailboxes: QuerySet[Mailbox], state: str) -> QuerySet[Mailbox]:

@@ -36,8 +36,13 @@ def end_sessions(mailbox: Mailbox) -> None:
     Its owner's sessions in the panel end with the transaction. A login that was being checked at that moment survives
     a single kick, so later ones follow.
     """
-    address = mailbox.address
     end_panel_sessions(Mailbox.objects.filter(pk=mailbox.pk))
+    end_mail_sessions(mailbox)
+
+
+def end_mail_sessions(mailbox: Mailbox) -> None:
+    """End a mailbox's open sessions in the same way; its owner's in the panel go on."""
+    address = mailbox.address
     transaction.on_commit(lambda: _now(address, lambda: kick(address, timeout=2)))
     for seconds in KICKS_AFTER:
         start_job("kick_mailbox", delay=timedelta(seconds=seconds), address=address)

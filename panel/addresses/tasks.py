@@ -9,7 +9,7 @@ from celery import shared_task
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from panel.addresses import bulk, checkmail, claims, purging, sessions
+from panel.addresses import bulk, checkmail, claims, device_passwords, draining, purging, sessions
 from panel.addresses.report import Report
 from panel.core.clock import moment
 from panel.core.jobs import job_kind, start_job
@@ -39,6 +39,18 @@ def kick_customer(*, customer_id: int, seconds_left: list[int]) -> dict[str, Any
         wait = timedelta(seconds=seconds_left[0])
         start_job("kick_customer", delay=wait, customer_id=customer_id, seconds_left=seconds_left[1:])
     return {"ended": ended}
+
+
+@job_kind(_("Cleaning the place of a revoked device password"), hidden=True)
+def drain_slot(*, device: int) -> dict[str, Any]:
+    """Take the POP mark of a revoked device password off all messages, so that another device can have it."""
+    return {"freed": draining.drain(device)}
+
+
+@job_kind(_("Ending sessions of expired device passwords"), hidden=True)
+def end_expired_devices() -> dict[str, Any]:
+    """End the sessions of device passwords that have just expired."""
+    return {"ended": device_passwords.end_expired()}
 
 
 @job_kind(_("Completing new mailboxes"), hidden=True)
@@ -84,3 +96,16 @@ def start_due_domain_claims() -> None:
     """Start the job above where there is something to do: mostly nobody waits for a record."""
     if claims.due_claims(timezone.now()).exists():
         start_job("check_domain_claims")
+
+
+@shared_task
+def start_ending_expired_devices() -> None:
+    """Start the job above where there is something to do."""
+    if device_passwords.newly_expired():
+        start_job("end_expired_devices")
+
+
+@shared_task
+def start_draining_left_over() -> None:
+    """Start again the cleaning that was given up, or whose mailbox was restored."""
+    draining.start_without_job()

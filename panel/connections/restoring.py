@@ -31,7 +31,7 @@ AT_ONCE = 500
 #: So many are brought back while a page waits; more is a job.
 WHILE_WAITING = 50
 #: Flags that end with the removal: a program would remove the message again, or hide it from POP programs.
-_REMOVED, _HIDDEN_FROM_POP = r"\Deleted", "$PopMain"
+_REMOVED = r"\Deleted"
 #: How Dovecot's log ends the name of a folder that it cut. No folder is named so: a name holds no dot.
 _CUT = "..."
 
@@ -239,7 +239,7 @@ def _put_back(
     api: Doveadm, mailbox: Mailbox, by_place: dict[str, list[int]], result: Restored, *, offer_to_pop: bool
 ) -> None:
     """Put messages back folder by folder; what one folder refuses keeps no other from it."""
-    without = [_REMOVED, *([_HIDDEN_FROM_POP] if offer_to_pop else [])]
+    without = [_REMOVED, *(maildir.POP_KEYWORDS if offer_to_pop else ())]
     for folder, uids in by_place.items():
         try:
             api.put_back(mailbox.address, uids, folder, without=without)

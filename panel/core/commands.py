@@ -10,12 +10,14 @@ import os
 import re
 import sys
 from argparse import ArgumentParser
+from datetime import datetime, time, timedelta
 from typing import Any, NoReturn
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError
-from django.utils import translation
+from django.utils import timezone, translation
+from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext_lazy
 
@@ -136,6 +138,37 @@ def size_argument(text: str) -> int | None:
         raise Problem(_("%(text)s is not a size. %(why)s") % {"text": repr(text[:40]), "why": err}) from err
 
 
+def protocols_argument(text: str) -> dict[str, bool]:
+    """Return which of `imap` and `pop3` an argument names.
+
+    Raises:
+        Problem: if it names something else.
+    """
+    names = {name.strip().lower() for name in text.split(",")} - {""}
+    if names - {"imap", "pop3"}:
+        raise Problem(_("Protocols are imap and pop3, separated by a comma."))
+    return {"imap": "imap" in names, "pop3": "pop3" in names}
+
+
+def time_argument(text: str) -> datetime:
+    """Return the moment that an argument means: of a day its end, in the installation's zone.
+
+    Raises:
+        Problem: if it is none.
+    """
+    try:
+        day = parse_date(text)
+        found = datetime.combine(day + timedelta(days=1), time.min) if day else parse_datetime(text)
+    except (ValueError, OverflowError):
+        found = None
+    if found is None:
+        raise Problem(
+            _("%(text)s is not a time: write it like 2026-12-31 or 2026-12-31T18:00:00+01:00.")
+            % {"text": repr(text[:40])}
+        )
+    return found if timezone.is_aware(found) else timezone.make_aware(found)
+
+
 def _database_reason(err: DatabaseError) -> str:
     reason = _one_line(err)
     # SQLite: "disk I/O error" when it cannot open its files on a full disk, "database or disk is full" later.
@@ -180,6 +213,7 @@ _LABELS = {
     "failures": pgettext_lazy("in a command's answer", "failures"),
     "found": pgettext_lazy("in a command's answer", "found"),
     "home": pgettext_lazy("in a command's answer", "home"),
+    "label": pgettext_lazy("in a command's answer", "label"),
     "mailboxes": pgettext_lazy("in a command's answer", "mailboxes"),
     "mended": pgettext_lazy("in a command's answer", "mended"),
     "messages": pgettext_lazy("in a command's answer", "messages"),

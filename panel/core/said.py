@@ -173,6 +173,7 @@ SENTENCES = (
     gettext_noop("%(problem)s The next purge tries again."),
     gettext_noop("Its worker ended before it did."),
     gettext_noop("Restante is not set up yet: run 'make run' once."),
+    gettext_noop("Messages were moved while a place was being cleaned."),
 )
 
 #: Longer texts are some program's own words. Characters.

@@ -107,6 +107,33 @@ def test_each_device_password_has_its_own_view_over_pop(stand: Stand) -> None:
     assert {("device", 11), ("device", 12), ("device", 13), ("main", None)} <= known
 
 
+def test_marks_are_copied_and_cleared_everywhere(stand: Stand) -> None:
+    api, ends = Doveadm(stand.data.doveadm_socket, API_KEY), "nopop@example.test"
+    client = imap(stand, PASSWORD, ends)
+    for number, flags in enumerate(
+        (r"$Pop3 $PopMain \Seen Mine", "$Pop3 Mine", "$PopMain", r"$Pop3 \Deleted")
+    ):
+        client.append("INBOX", f"({flags})", "", f"Subject: {number}\r\n\r\nx\r\n".encode())
+    client.select("INBOX")
+    client.copy("1:2", "Archive")
+    client.expunge()
+    api.copy_mark(ends, "$PopMain", "$Pop4")
+    assert client.noop()[0] == "OK"
+    assert client.search(None, "KEYWORD", "$Pop4")[1] == [b"1 3"]
+    assert api.is_marked(ends, "$Pop3", removed=False)
+    api.clear_mark(ends, "$Pop3", removed=False)
+    assert not api.is_marked(ends, "$Pop3", removed=False)
+    assert api.is_marked(ends, "$Pop3", removed=True)
+    api.clear_mark(ends, "$Pop3", removed=True)
+    assert not api.is_marked(ends, "$Pop3", removed=True)
+    for folder, found in (("INBOX", [b"1 2"]), ("Archive", [b"1 2"])):
+        client.select(folder)
+        assert client.search(None, "KEYWORD", "Mine")[1] == found
+        assert client.search(None, "KEYWORD", "$PopMain", "SEEN")[1] == [b"1"]
+        assert client.search(None, "KEYWORD", "$Pop3")[1] == [b""]
+    client.logout()
+
+
 def test_lookups_without_a_password_go_on(stand: Stand) -> None:
     deliver(stand, "ben@example.test")
     api = Doveadm(stand.data.doveadm_socket, API_KEY)

@@ -41,6 +41,8 @@ QUOTA_ROWS = [
 ]
 #: A question about removed messages, well formed.
 REMOVED = ["mailbox", ".EXPUNGED/all", "uid", "1:2"]
+#: A question about messages that POP's programs deleted, well formed.
+MARKED = ["mailbox", "INBOX", "KEYWORD", "$PopMain"]
 
 
 @contextmanager
@@ -179,6 +181,19 @@ def test_the_key_is_not_shown() -> None:
         Command("move", {"user": ADDRESS, "destinationMailbox": "", "query": REMOVED}),
         Command("flagsRemove", {"user": ADDRESS, "flag": ["\\Seen"], "query": REMOVED}),
         Command("flagsRemove", {"user": ADDRESS, "flag": [], "query": REMOVED}),
+        # POP's marks are set and cleared where there is one, and no other flag is.
+        Command("flagsAdd", {"user": ADDRESS, "flag": ["$Pop1"], "query": REMOVED}),
+        Command("flagsAdd", {"user": ADDRESS, "flag": ["\\Deleted"], "query": MARKED}),
+        Command("flagsAdd", {"user": ADDRESS, "flag": ["$Pop1", "x"], "query": MARKED}),
+        Command("flagsAdd", {"user": ADDRESS, "flag": ["$Pop1"], "query": ["mailbox", "INBOX", "all"]}),
+        Command(
+            "flagsAdd", {"user": ADDRESS, "flag": ["$Pop1"], "query": ["mailbox", "*", "KEYWORD", "$Pop1"]}
+        ),
+        Command("flagsRemove", {"user": ADDRESS, "flag": ["$Pop1"], "query": MARKED}),
+        Command("flagsRemove", {"user": ADDRESS, "flag": ["$PopMain", "x"], "query": MARKED}),
+        Command("expunge", {"user": ADDRESS, "query": MARKED}),
+        Command("fetch", {"user": ADDRESS, "field": ["text"], "query": MARKED}),
+        Command("fetch", {"user": ADDRESS, "field": ["uid"], "query": [*MARKED, "or", "all"]}),
     ],
 )
 def test_nothing_malformed_is_sent(tmp_path: Path, command: Command) -> None:

@@ -20,9 +20,9 @@ from mailbackend.supervisor.control import SupervisorDown
 from panel.accounts import audit_selectors, customers, members
 from panel.accounts import services as accounts
 from panel.accounts.models import Invitation, Membership, User
-from panel.addresses import bulk, password_links, purging, renaming, services
+from panel.addresses import bulk, device_passwords, password_links, purging, renaming, services
 from panel.addresses import customers as with_addresses
-from panel.addresses.models import Mailbox
+from panel.addresses.models import DevicePassword, Mailbox
 from panel.core import audit
 from panel.core.audit import Actor
 from panel.core.audit_values import changes_in_words
@@ -72,6 +72,11 @@ def edit_customer(cast: Cast, **values: Any) -> None:
     names = ("name", "max_domains", "max_mailboxes", "max_storage_bytes")
     had = {name: getattr(cast.customer, name) for name in names}
     customers.edit_customer(customer=cast.customer, **(had | values))
+
+
+def device(cast: Cast) -> DevicePassword:
+    """Return a device password of the mailbox."""
+    return device_passwords.create_device(mailbox=current(cast), label="Office PC")[0]
 
 
 #: What is done, after what, and what is written down of it: actions → values before, values after.
@@ -164,6 +169,45 @@ STORIES: dict[str, tuple[Callable[[Cast], Any] | None, Callable[[Cast, Any], Any
         None,
         lambda cast, _: services.set_pop_policy(mailbox=current(cast), policy="delete"),
         [("mailbox.pop_policy_set", {"pop_deletes": ""}, {"pop_deletes": "delete"})],
+    ),
+    "make a device password": (
+        None,
+        lambda cast, _: device_passwords.create_device(
+            mailbox=current(cast), label="Office PC", imap=False, by=cast.owner
+        ),
+        [
+            (
+                "mailbox.device_created",
+                {},
+                {"device": "Office PC", "imap": False, "pop3": True, "expires_at": None},
+            )
+        ],
+    ),
+    "give a device a new password": (
+        device,
+        lambda _cast, made: device_passwords.renew_device(device=made),
+        [("mailbox.device_renewed", {}, {"device": "Office PC"})],
+    ),
+    "change a device password": (
+        device,
+        lambda _cast, made: device_passwords.edit_device(device=made, label="Old PC", imap=False, pop3=True),
+        [
+            (
+                "mailbox.device_edited",
+                {"device": "Office PC", "imap": True},
+                {"device": "Old PC", "imap": False},
+            )
+        ],
+    ),
+    "revoke a device password": (
+        device,
+        lambda _cast, made: device_passwords.revoke_device(device=made),
+        [("mailbox.device_revoked", {}, {"device": "Office PC"})],
+    ),
+    "require device passwords": (
+        None,
+        lambda cast, _: device_passwords.require_devices(mailbox=current(cast), required=True),
+        [("mailbox.devices_required", {"device_required": False}, {"device_required": True})],
     ),
     "suspend a mailbox": (
         None,

@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from mailbackend.dovecot.doveadm import DoveadmError, Headers, NobodyListens, Quota
+from mailbackend.maildir import POP_KEYWORDS
 from panel.accounts.models import User
 from panel.addresses.models import Mailbox
 from panel.addresses.owners import owner_of
@@ -222,7 +223,7 @@ def test_ticked_messages_come_back_and_the_trail_has_numbers_alone(three: Mailbo
         client, "restore_removed_mail", three, id=["1", "3", "x", "9" * 30], offer_to_pop="on"
     )
     assert dovecot.uids(three) == [2]
-    assert dovecot.unflagged == {r"\Deleted", "$PopMain"}
+    assert dovecot.unflagged == {r"\Deleted", *POP_KEYWORDS}
     entry = AuditEntry.objects.get(action="mailbox.mail_restored")
     assert (entry.after, entry.customer_id) == ({"restored_messages": 2}, three.domain.customer_id)
     assert "Tick the messages" in press(client, "restore_removed_mail", three)

@@ -9,10 +9,9 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from panel.addresses import selectors, services
+from panel.addresses import device_passwords, selectors, services
 from panel.addresses.showing import mailbox_as_json
 from panel.core import commands
-from panel.core.errors import Problem
 
 
 class Command(commands.Command):
@@ -28,6 +27,13 @@ class Command(commands.Command):
         state = parser.add_mutually_exclusive_group()
         state.add_argument("--suspend", action="store_true", help=_("nobody can sign in; mail still arrives"))
         state.add_argument("--resume", action="store_true")
+        devices = parser.add_mutually_exclusive_group()
+        devices.add_argument(
+            "--require-device-passwords",
+            action="store_true",
+            help=_("the mailbox's own password then opens the panel only"),
+        )
+        devices.add_argument("--allow-main-password", action="store_true")
         parser.add_argument(
             "--pop-deletes",
             metavar="POLICY",
@@ -41,21 +47,17 @@ class Command(commands.Command):
         if options["quota"] is not None:
             changes["quota_bytes"] = commands.size_argument(options["quota"])
         if options["protocols"] is not None:
-            changes |= _protocols(options["protocols"])
+            changes |= commands.protocols_argument(options["protocols"])
         with transaction.atomic():
             if changes:
                 services.edit_mailbox(mailbox=mailbox, **changes)
             if options["pop_deletes"] is not None:
                 services.set_pop_policy(mailbox=mailbox, policy=options["pop_deletes"])
+            if options["require_device_passwords"] or options["allow_main_password"]:
+                required = bool(options["require_device_passwords"])
+                device_passwords.require_devices(mailbox=mailbox, required=required)
             if options["suspend"]:
                 services.suspend_mailbox(mailbox=mailbox)
             if options["resume"]:
                 services.resume_mailbox(mailbox=mailbox)
         return mailbox_as_json(mailbox)
-
-
-def _protocols(text: str) -> dict[str, bool]:
-    names = {name.strip().lower() for name in text.split(",")} - {""}
-    if names - {"imap", "pop3"}:
-        raise Problem(_("Protocols are imap and pop3, separated by a comma."))
-    return {"imap": "imap" in names, "pop3": "pop3" in names}
