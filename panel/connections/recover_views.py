@@ -14,7 +14,6 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -25,7 +24,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from mailbackend.dovecot.doveadm import DoveadmError
 from panel.accounts.access import open_to_owners, person_of
-from panel.addresses.hub import hub, mailbox_of_page
+from panel.addresses.hub import hub, mailbox_looked_after_by, mailbox_of_page
 from panel.addresses.models import Mailbox
 from panel.connections import recovering, restoring
 from panel.connections.gone import NAMED, sessions_named
@@ -88,7 +87,7 @@ def list_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def restore_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
     """Bring back the messages that are ticked, or all that were removed since a time."""
-    mailbox = _changed_by(request, pk)
+    mailbox = mailbox_looked_after_by(request, pk)
     if "since" in request.POST:
         return _restore_since(request, mailbox)
     uids = _uids(request.POST.getlist("id"))
@@ -105,7 +104,7 @@ def restore_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def erase_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask before ticked messages end for good; then end them."""
-    mailbox = _changed_by(request, pk)
+    mailbox = mailbox_looked_after_by(request, pk)
     given = request.POST if request.method == "POST" else request.GET
     uids = _uids(given.getlist("id"))
     if not uids:
@@ -189,18 +188,6 @@ def _hub(request: HttpRequest, mailbox: Mailbox) -> dict[str, Any]:
         "may_recover": (shared["may_change"] or person_of(request).is_mailbox)
         and mailbox.state != Mailbox.State.DELETED,
     }
-
-
-def _changed_by(request: HttpRequest, pk: int) -> Mailbox:
-    """Return a mailbox whose removed mail whoever asks may bring back: its owner sees no other one.
-
-    Raises:
-        PermissionDenied: if they may only see it.
-    """
-    mailbox = mailbox_of_page(request, pk)
-    if not (person_of(request).is_mailbox or hub(request, mailbox)["may_change"]):
-        raise PermissionDenied
-    return mailbox
 
 
 def _uids(texts: list[str]) -> frozenset[int]:
