@@ -27,6 +27,11 @@ urlpatterns = [
         device_views.revoke_device,
         name="revoke_device",
     ),
+    path(
+        "mailboxes/<int:pk>/notices/<slug:kind>/dismiss/",
+        mailbox_views.dismiss_mailbox_notice,
+        name="dismiss_mailbox_notice",
+    ),
     path("mailboxes/<int:pk>/check/", mailbox_views.set_up_check, name="set_up_check"),
     path("mailboxes/<int:pk>/check/events/", mailbox_views.set_up_check_events, name="set_up_check_events"),
     path("mailboxes/<int:pk>/recover/", recover_views.list_removed_mail, name="list_removed_mail"),

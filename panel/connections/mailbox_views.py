@@ -8,16 +8,16 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from panel.accounts.access import open_to_owners, person_of
-from panel.addresses.hub import hub, mailbox_of_page
+from panel.addresses.hub import hub, mailbox_looked_after_by, mailbox_of_page
 from panel.addresses.models import Mailbox
-from panel.connections import gone
+from panel.connections import gone, notices
 from panel.connections.mailbox_pages import entries_of, entry_of, folded, in_days, level_of
 from panel.connections.mailbox_selectors import SHOWN, Place, gaps_between, open_now, page_before
 from panel.connections.models import Connection
@@ -97,6 +97,18 @@ def show_gone_mail(request: HttpRequest, pk: int) -> HttpResponse:
         "at_work": is_at_work(settings.DATA_DIR),
     }
     return render(request, "connections/gone_mail.html", context)
+
+
+@open_to_owners
+@login_required
+@require_POST
+def dismiss_mailbox_notice(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
+    """Have nobody told again what a notice of a mailbox says."""
+    mailbox = mailbox_looked_after_by(request, pk)
+    last = request.POST.get("last", "")
+    if last.isascii() and last.isdigit() and len(last) < 19:
+        notices.dismiss(person=person_of(request), mailbox=mailbox, kind=kind, last=int(last))
+    return redirect("show_mailbox", pk)
 
 
 @open_to_owners

@@ -15,6 +15,7 @@ from panel.connections.mailbox_pages import Entry, entry_of
 from panel.connections.mailbox_selectors import ProtocolUsers, last_connection, users_of_protocol
 from panel.connections.models import Connection
 from panel.connections.names import mailboxes_meant
+from panel.connections.notices import Told, told_to
 from panel.connections.words import advice, in_words
 
 register = template.Library()
@@ -25,6 +26,12 @@ def last_connection_in_words(mailbox: Mailbox) -> Entry | None:
     """Return the connection that began last of a mailbox that the page's reader may see, or None."""
     row = last_connection(mailbox)
     return entry_of(row, mailbox) if row else None
+
+
+@register.simple_tag
+def mailbox_notices(mailbox: Mailbox, person: User) -> list[Told]:
+    """Return what a page's reader is told of how a mailbox is used."""
+    return told_to(person, mailbox)
 
 
 @register.simple_tag
