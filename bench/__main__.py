@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import django
 
-from bench import lists, log, logins, mailboxes, memory, recorder, start, weight
+from bench import devices, lists, log, logins, mailboxes, memory, recorder, start, weight
 from bench.client import LoginFailed
 from bench.frame import measure_rows
 from bench.processes import INTERRUPTIONS, BenchProblem, uninterrupted
@@ -31,6 +31,7 @@ from tests.postgres import Cluster
 SUBJECTS: dict[str, ModuleType] = {
     "mailboxes": mailboxes,
     "logins": logins,
+    "devices": devices,
     "memory": memory,
     "start": start,
     "lists": lists,

@@ -127,14 +127,14 @@ def make_context(target: Target) -> ssl.SSLContext:
 
 
 def login_rate(
-    target: Target, addresses: Sequence[str], password: str, *, clients: int, seconds: float
+    target: Target, addresses: Sequence[str], password: str | Sequence[str], *, clients: int, seconds: float
 ) -> LoginRate:
     """Sign in and out as fast as possible.
 
     Args:
         target: where.
         addresses: as whom, one after another.
-        password: of all of them.
+        password: of all of them, or of each.
         clients: processes, each with one connection at a time.
         seconds: how long.
 
@@ -188,8 +188,10 @@ class IdleSessions:
             self._process.wait()
 
 
-def _order(target: Target, addresses: Sequence[str], password: str) -> dict[str, Any]:
-    return {"target": asdict(target), "addresses": list(addresses), "password": password}
+def _order(target: Target, addresses: Sequence[str], password: str | Sequence[str]) -> dict[str, Any]:
+    passwords = [password] * len(addresses) if isinstance(password, str) else password
+    accounts = list(zip(addresses, passwords, strict=True))
+    return {"target": asdict(target), "accounts": accounts}
 
 
 def _run_logins(order: dict[str, Any]) -> None:
@@ -223,14 +225,14 @@ def _run_logins(order: dict[str, Any]) -> None:
 def _keep_signing_in(order: dict[str, Any], number: int, go: Event, answer: Connection) -> None:
     target = Target(**order["target"])
     context = make_context(target)
-    addresses = order["addresses"]
+    accounts = order["accounts"]
     go.wait()
     started = time.monotonic()
     count = 0
     while (elapsed := time.monotonic() - started) < order["seconds"]:
         # Each client begins somewhere else, so that a mailbox is not opened by all at once.
-        address = addresses[(number * 7 + count) % len(addresses)]
-        Session(target, context, address, order["password"]).logout()
+        address, password = accounts[(number * 7 + count) % len(accounts)]
+        Session(target, context, address, password).logout()
         count += 1
     answer.send((count, elapsed))
 
@@ -238,10 +240,10 @@ def _keep_signing_in(order: dict[str, Any], number: int, go: Event, answer: Conn
 def _run_sessions(order: dict[str, Any]) -> None:
     target = Target(**order["target"])
     context = make_context(target)
-    addresses = order["addresses"]
+    accounts = order["accounts"]
 
     def open_one(number: int) -> Session:
-        session = Session(target, context, addresses[number % len(addresses)], order["password"])
+        session = Session(target, context, *accounts[number % len(accounts)])
         session.command("SELECT INBOX")
         return session
 

@@ -28,7 +28,7 @@ from django.db import connection  # noqa: E402 - models need the setup
 from django.test import Client, override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from bench import inside_recorder  # noqa: E402
+from bench import inside_devices, inside_recorder  # noqa: E402
 from bench.filling import empty_log, fill_log  # noqa: E402
 from mailbackend.passwords import hash_password  # noqa: E402
 from panel.accounts.customers import create_customer  # noqa: E402
@@ -59,6 +59,8 @@ def main() -> None:
         "add_admin": add_admin,
         "remove_admin": remove_admin,
         "weigh": weigh,
+        "add_devices": inside_devices.add_devices,
+        "fill_inboxes": inside_devices.fill_inboxes,
         "write_log": inside_recorder.write_log,
         "remove_log": inside_recorder.remove_log,
         "record": inside_recorder.record,

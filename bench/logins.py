@@ -25,10 +25,18 @@ _REFERENCE = (
 class Load:
     """Signs in on one server with one kind of hash, and notes what it cost."""
 
-    def __init__(self, target: Target, master: int, addresses: Sequence[str], seconds: float) -> None:
+    def __init__(
+        self,
+        target: Target,
+        master: int,
+        addresses: Sequence[str],
+        seconds: float,
+        passwords: str | Sequence[str] = PASSWORD,
+    ) -> None:
         self._target = target
         self._master = master
         self._addresses = addresses
+        self._passwords = passwords
         self._seconds = seconds
         self._costs: list[float] = []
         self._shares: list[float] = []
@@ -36,7 +44,9 @@ class Load:
     def measure(self) -> float:
         """Return logins per second."""
         before = session_cpu(self._master)
-        reached = login_rate(self._target, self._addresses, PASSWORD, clients=CLIENTS, seconds=self._seconds)
+        reached = login_rate(
+            self._target, self._addresses, self._passwords, clients=CLIENTS, seconds=self._seconds
+        )
         self._costs.append((session_cpu(self._master) - before) * 1000 / reached.logins)
         self._shares.append(reached.client_share)
         return reached.per_second

@@ -21,6 +21,7 @@ class Scale:
         connections: that the recorder stores.
         events: lines of the log over which its memory is measured.
         logged: connections of the log.
+        pop_messages: messages of an inbox that a POP program lists.
     """
 
     rounds: int
@@ -32,6 +33,7 @@ class Scale:
     connections: int
     events: int
     logged: int
+    pop_messages: int
 
 
 FULL = Scale(
@@ -44,6 +46,7 @@ FULL = Scale(
     connections=30_000,
     events=1_000_000,
     logged=5_000_000,
+    pop_messages=10_000,
 )
 QUICK = Scale(
     rounds=2,
@@ -55,6 +58,7 @@ QUICK = Scale(
     connections=6_000,
     events=250_000,
     logged=100_000,
+    pop_messages=2_000,
 )
 
 

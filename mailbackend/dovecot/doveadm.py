@@ -48,9 +48,9 @@ _QUERY = re.compile(
     r"( savedbefore [0-9]{1,11})?\Z"
 )
 #: How messages are named that a POP device deleted, or the main password's did: where they lie, and its mark.
-_MARKED = re.compile(rf"mailbox (INBOX|\*|{re.escape(RECOVERABLE)}) KEYWORD (\$Pop(?:Main|[1-9]))\Z")
+_WITH_MARK = re.compile(rf"mailbox (INBOX|\*|{re.escape(RECOVERABLE)}) KEYWORD (\$Pop(?:Main|[1-9]))\Z")
 #: All that is asked about them is whether there is one.
-_MARK_FIELDS = ("uid",)
+_WITH_MARK_FIELDS = ("uid",)
 #: The highest UID (RFC 3501, section 2.3.1.1).
 _UID_MAX = 2**32 - 1
 #: UIDs that one question is about, and messages that one order ends: bounds the answer's length and the time until it.
@@ -420,7 +420,7 @@ class Doveadm:
     def is_marked(self, address: str, mark: str, *, removed: bool) -> bool:
         """Say whether a message of a mailbox bears a POP mark; arguments and errors as of `clear_mark`."""
         for place in _places(removed=removed):
-            parameters = {"user": address, "field": _MARK_FIELDS, "query": _marked(place, mark)}
+            parameters = {"user": address, "field": _WITH_MARK_FIELDS, "query": _marked(place, mark)}
             if self._one(Command("fetch", parameters)).rows:
                 return True
         return False
@@ -582,7 +582,7 @@ def _check_reach(command: Command) -> None:
         raise ValueError(f"{command.name!r} needs a mailbox.")
     _checked_address(user)
     asked = " ".join(query) if isinstance(query, list | tuple) else ""
-    if (marked := _MARKED.match(asked)) is not None:
+    if (marked := _WITH_MARK.match(asked)) is not None:
         may_be_sent = _may_mark(command.name, given, place=marked[1], mark=marked[2])
     else:
         may_be_sent = _may_be_sent(command.name, given, asks=bool(_QUERY.match(asked)), bare=not query)
@@ -627,7 +627,7 @@ def _may_mark(name: str, given: dict[str, Any], *, place: str, mark: str) -> boo
         case "flagsRemove":
             return given == {"flag": [mark]}
         case "fetch":
-            return given == {"field": _MARK_FIELDS}
+            return given == {"field": _WITH_MARK_FIELDS}
         case _:
             return False
 

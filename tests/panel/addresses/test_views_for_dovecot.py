@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from django.core.management import call_command
 from django.db import connection
 from django.db.utils import ProgrammingError
 
+from mailbackend.dovecot.queries import TOKENS_2_3, build_queries
 from panel.addresses.models import Mailbox
 from panel.addresses.services import create_mailbox, set_pop_policy
 from panel.addresses.views_for_dovecot import create_dovecot_role, create_views, missing_views
@@ -74,3 +77,17 @@ def test_dovecots_role_reads_the_views_and_nothing_else() -> None:
                 cursor.execute("SELECT count(*) FROM addresses_mailbox")
         finally:
             cursor.execute("RESET ROLE")
+
+
+@pytest.mark.django_db
+def test_a_login_reads_no_table_through() -> None:
+    """The device password is found by its hash, the mailbox by its address."""
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL reads small tables through, whatever their indexes.")
+    query = build_queries(TOKENS_2_3, Path("/srv/mail"), "p" * 43).password
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {query}")
+        steps = [row[3] for row in cursor.fetchall()]
+    assert any("SEARCH v USING INDEX" in step and "(secret_hash=?)" in step for step in steps), steps
+    assert any("SEARCH m USING INDEX" in step and "(address=?)" in step for step in steps), steps
+    assert [step for step in steps if step.startswith("SCAN")] == ["SCAN found"], steps
