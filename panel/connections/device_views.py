@@ -184,7 +184,7 @@ def report_device(request: HttpRequest, pk: int, connection_pk: int) -> HttpResp
     context = {
         **_hub(request, mailbox),
         "row": row,
-        "name": device_name(row) or program_name(row) or row.remote_ip,
+        "name": device_name(row) or program_name(row),
         "device": device if device and device.revoked_at is None else None,
         "by_device": row.device_id is not None,
     }
