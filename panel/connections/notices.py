@@ -109,7 +109,8 @@ def find(*, now: datetime) -> int:
 
 def told_to(person: User, mailbox: Mailbox) -> list[Told]:
     """Return what a person who may see a mailbox is told of it: new networks in one notice."""
-    rows = list(_open(person, mailbox).select_related("connection__device"))
+    found = _open(person, mailbox).select_related("connection__device").order_by()[: 2 * KEPT]
+    rows = sorted(found, key=lambda row: (row.happened_at, row.pk), reverse=True)
     return [
         told
         for kind in _Kind
