@@ -301,6 +301,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 300.0,
         "options": {"expires": 300},
     },
+    "find what owners of mailboxes are to be told": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["find_mailbox_notices"],
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
     "look for the records that prove domains": {
         "task": "panel.addresses.tasks.start_due_domain_claims",
         "schedule": 60.0,

@@ -12,6 +12,7 @@ describe_actions(
     {
         "domain.created": _("Added a domain"),
         "domain.edited": _("Changed a domain"),
+        "domain.protocols_set": _("Switched protocols of a domain on or off"),
         "domain.left": _("Took a domain away, to another customer"),
         "domain.joined": _("Brought a domain, from another customer"),
         "domain.suspended": _("Suspended a domain"),
@@ -39,6 +40,7 @@ describe_actions(
         "mailbox.device_renewed": _("Gave a device a new password"),
         "mailbox.device_edited": _("Changed a device password"),
         "mailbox.device_revoked": _("Revoked a device password"),
+        "mailbox.sessions_ended": _("Disconnected whatever was signed in to a mailbox"),
         "mailbox.devices_required": _("Changed whether mail programs need a device password"),
         "mailbox.suspended": _("Suspended a mailbox"),
         "mailbox.resumed": _("Resumed a mailbox"),

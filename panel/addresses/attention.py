@@ -193,7 +193,7 @@ def _own_storage(mailbox: Mailbox, used_bytes: int | None) -> Iterator[Item]:
 
 
 def _own_access(mailbox: Mailbox, now: datetime) -> Iterator[Item]:
-    if not mailbox.imap and not mailbox.pop3:
+    if not mailbox.protocols:
         yield Item(
             level="warning",
             text=_("IMAP and POP are both switched off: no mail program can read this mailbox."),

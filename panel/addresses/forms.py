@@ -131,6 +131,29 @@ class DomainForm(VersionedForm):
             del self.fields["name"]
 
 
+class DomainProtocolsForm(VersionedForm):
+    """How the mailboxes of a domain may be read."""
+
+    imap = forms.BooleanField(
+        label=_("IMAP"), required=False, help_text=_("Every device shows the same mailbox. Recommended.")
+    )
+    pop3 = forms.BooleanField(
+        label=_("POP"), required=False, help_text=_("Downloads messages to one device.")
+    )
+
+    def __init__(self, *args: Any, domain: Domain, **kwargs: Any) -> None:
+        kwargs["initial"] = {"imap": domain.imap, "pop3": domain.pop3, "version": domain.version}
+        super().__init__(*args, **kwargs)
+        self.domain = domain
+
+    @property
+    def switched_off(self) -> list[str]:
+        """What is on and is to be off, as Dovecot names it."""
+        return [
+            name for name in ("imap", "pop3") if getattr(self.domain, name) and not self.cleaned_data[name]
+        ]
+
+
 class MailboxPasswordField(forms.CharField):
     """A new password for a mailbox: never filled in again after an error, and not cut at its ends."""
 
@@ -395,6 +418,11 @@ class EditMailboxForm(VersionedForm):
             "version": mailbox.version,
         }
         super().__init__(*args, **kwargs)
+        for name in ("imap", "pop3"):
+            if not getattr(mailbox.domain, name):
+                self.fields[name].help_text = gettext(
+                    "Switched off for the whole domain: this counts once the domain has it on again."
+                )
 
 
 class MailboxPasswordForm(VersionedForm):

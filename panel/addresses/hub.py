@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
@@ -31,6 +32,19 @@ def hub(request: HttpRequest, mailbox: Mailbox) -> dict[str, Any]:
         "until": restorable_until(mailbox.deleted_at or mailbox.domain.deleted_at),
         "may_change": may_manage(person_of(request), mailbox.domain.customer),
     }
+
+
+def mailbox_looked_after_by(request: HttpRequest, pk: int) -> Mailbox:
+    """Return a mailbox that whoever asks may use as their own: its owner sees no other one.
+
+    Raises:
+        Http404: if they may not see it, or there is none.
+        PermissionDenied: if they may only see it.
+    """
+    mailbox, person = mailbox_of_page(request, pk), person_of(request)
+    if not (person.is_mailbox or may_manage(person, mailbox.domain.customer)):
+        raise PermissionDenied
+    return mailbox
 
 
 def restorable_until(deleted_at: datetime | None) -> datetime | None:

@@ -128,6 +128,28 @@ def edit_domain(
         _update(domain, version, "domain.edited", default_quota_bytes=default_quota_bytes)
 
 
+def edit_domain_protocols(*, domain: Domain, imap: bool, pop3: bool, version: int | None = None) -> None:
+    """Switch IMAP and POP on or off for all mailboxes of a domain; a mailbox cannot switch on what is off here.
+
+    What is off is refused from the next sign-in on, and whoever is signed in on the domain is disconnected.
+
+    Args:
+        domain: which.
+        imap, pop3: whether each is on.
+        version: as the form was shown, or None to change whatever is there.
+
+    Raises:
+        Conflict: if it changed since `version`.
+        Problem: if it is deleted.
+    """
+    check_alive(domain)
+    with transaction.atomic():
+        had = locked(domain)
+        _update(domain, version, "domain.protocols_set", imap=imap, pop3=pop3)
+        if (had.imap and not imap) or (had.pop3 and not pop3):
+            end_sessions_of_domain(domain)
+
+
 def suspend_domain(*, domain: Domain, reason: str = "") -> None:
     """Shut out everybody on a domain. Mail still arrives.
 

@@ -9,12 +9,14 @@ from datetime import timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from mailbackend.dovecot.doveadm import DoveadmError, NobodyListens
 from panel.accounts.models import Customer
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.owners import end_panel_sessions
-from panel.core import mail
+from panel.core import audit, mail
+from panel.core.errors import Problem
 from panel.core.jobs import start_job
 
 logger = logging.getLogger(__name__)
@@ -46,6 +48,19 @@ def end_mail_sessions(mailbox: Mailbox) -> None:
     transaction.on_commit(lambda: _now(address, lambda: kick(address, timeout=2)))
     for seconds in KICKS_AFTER:
         start_job("kick_mailbox", delay=timedelta(seconds=seconds), address=address)
+
+
+def end_by_hand(mailbox: Mailbox) -> None:
+    """End a mailbox's open sessions because somebody asks for it, and write that down.
+
+    Raises:
+        Problem: if it is deleted: then none is open.
+    """
+    if mailbox.state == Mailbox.State.DELETED:
+        raise Problem(_("%(name)s is deleted. Restore it first.") % {"name": mailbox})
+    with transaction.atomic():
+        audit.record("mailbox.sessions_ended", target=mailbox, customer_id=mailbox.domain.customer_id)
+        end_mail_sessions(mailbox)
 
 
 def end_sessions_of_domain(domain: Domain) -> None:

@@ -24,6 +24,7 @@ from panel.addresses.claims import claims_for
 from panel.addresses.forms import (
     CreateMailboxForm,
     DomainForm,
+    DomainProtocolsForm,
     EditMailboxForm,
     MailboxPasswordForm,
     PopPolicyForm,
@@ -107,6 +108,7 @@ def show_domain(request: HttpRequest, name: str) -> HttpResponse:
         "until": restorable_until(domain.deleted_at),
         "may_change": may_manage(person_of(request), domain.customer),
         "counts": what_counts(domain),
+        "protocols": [name for name in ("imap", "pop3") if getattr(domain, name)],
     }
     return render(request, "addresses/show_domain.html", context)
 
@@ -130,6 +132,38 @@ def edit_domain(request: HttpRequest, name: str) -> HttpResponse:
         return redirect("show_domain", domain.name)
 
     return handle_form(request, form, save, "addresses/edit_domain.html", {"domain": domain})
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit_domain_protocols(request: HttpRequest, name: str) -> HttpResponse:
+    """Switch IMAP and POP on or off for a domain; before something is switched off, say whom it concerns."""
+    domain = _domain(request, name)
+    manager_of(request, domain.customer)
+    form = DomainProtocolsForm(request.POST or None, domain=domain)
+    context: dict[str, Any] = {"domain": domain}
+    template = "addresses/edit_domain_protocols.html"
+    if request.method == "POST" and form.is_valid() and form.switched_off:
+        template = "addresses/switch_off_domain_protocols.html"
+        context["off"] = form.switched_off
+        if "confirmed" not in request.POST:
+            return render(request, template, {**context, "form": form})
+
+    def save() -> HttpResponse:
+        off = form.switched_off
+        services.edit_domain_protocols(
+            domain=domain,
+            imap=form.cleaned_data["imap"],
+            pop3=form.cleaned_data["pop3"],
+            version=form.cleaned_data["version"],
+        )
+        if off:
+            messages.success(request, _("Saved. Whoever was signed in on this domain is disconnected."))
+        else:
+            messages.success(request, _("Saved."))
+        return redirect("show_domain", domain.name)
+
+    return handle_form(request, form, save, template, context)
 
 
 @login_required
@@ -315,6 +349,7 @@ def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """Change a mailbox."""
     mailbox = _mailbox_to_change(request, pk)
     form = EditMailboxForm(request.POST or None, mailbox=mailbox)
+    was_on = {name: getattr(mailbox, name) for name in ("imap", "pop3")}
 
     def save() -> HttpResponse:
         services.edit_mailbox(
@@ -325,7 +360,10 @@ def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
             imap=form.cleaned_data["imap"],
             pop3=form.cleaned_data["pop3"],
         )
-        messages.success(request, _("Saved."))
+        if any(was_on[name] and not form.cleaned_data[name] for name in was_on):
+            messages.success(request, _("Saved. Whoever was signed in to this mailbox is disconnected."))
+        else:
+            messages.success(request, _("Saved."))
         return redirect("show_mailbox_settings", mailbox.pk)
 
     return handle_form(request, form, save, "addresses/edit_mailbox.html", {"mailbox": mailbox})
@@ -467,11 +505,12 @@ def _usage(mailbox: Mailbox) -> dict[str, int | None] | None:
 def _client_settings(mailbox: Mailbox) -> list[dict[str, Any]]:
     """Return what a mail program is told, IMAP first; encrypted from the start before STARTTLS (RFC 8314)."""
     ports = settings.ENVIRONMENT.mail_ports
+    imap, pop3 = ("imap" in mailbox.protocols), ("pop3" in mailbox.protocols)
     offered = [
-        ("IMAP", ports.imaps, "SSL/TLS", mailbox.imap),
-        ("IMAP", ports.imap, "STARTTLS", mailbox.imap),
-        ("POP3", ports.pop3s, "SSL/TLS", mailbox.pop3),
-        ("POP3", ports.pop3, "STARTTLS", mailbox.pop3),
+        ("IMAP", ports.imaps, "SSL/TLS", imap),
+        ("IMAP", ports.imap, "STARTTLS", imap),
+        ("POP3", ports.pop3s, "SSL/TLS", pop3),
+        ("POP3", ports.pop3, "STARTTLS", pop3),
     ]
     return [
         {

@@ -40,7 +40,8 @@ class Filters:
         domains: numbers: a name may have been several, one after the other. None is any.
         customer: its number.
         protocol, outcome, reason: codes of Connection.
-        device: which password it was: Connection.credential.
+        device: which kind of password it was: Connection.credential.
+        device_pk: the number of a device password.
         open_now: whether only sessions that go on.
         since, until: days, both included, in the panel's time zone.
         typed: what was asked for, as typed, by name: for the fields of the page.
@@ -56,6 +57,7 @@ class Filters:
     outcome: str = ""
     reason: str = ""
     device: str = ""
+    device_pk: int | None = None
     open_now: bool = False
     since: date | None = None
     until: date | None = None
@@ -102,6 +104,8 @@ class _Reader:
         """Return all of it."""
         ip, network = self._from()
         since, until = self._day("since"), self._day("until")
+        device = self.typed.get("device", "")
+        number = int(device) if device.isascii() and device.isdigit() and len(device) < 19 else None
         if since and until and since > until:
             self.problems.append(_("The period ends before it begins."))
         return Filters(
@@ -113,7 +117,8 @@ class _Reader:
             protocol=self._choice("protocol", Connection.Protocol.values),
             outcome=self._choice("outcome", Connection.Outcome.values),
             reason=self._choice("reason", [*Connection.Refusal.values, *Connection.End.values]),
-            device=self.typed.get("device", ""),
+            device=device if number is None else "",
+            device_pk=number,
             open_now="open" in self.typed,
             since=since,
             until=until,

@@ -95,11 +95,20 @@ def level_of(row: Connection) -> str:
     return "info" if row.reason in _MILD else "warning"
 
 
-def in_days(entries: Iterable[Entry], gaps: Iterable[LogGap], now: datetime) -> list[Day]:
-    """Return lines by day, newest first, with the gaps of the log among them and alike refusals told once."""
+def in_days(
+    entries: Iterable[Entry], gaps: Iterable[LogGap], now: datetime, *, fold: bool = True
+) -> list[Day]:
+    """Return lines by day, newest first, with the gaps of the log among them.
+
+    Args:
+        entries: the lines, newest first.
+        gaps: of the log.
+        now: this moment.
+        fold: whether alike refusals are told once.
+    """
     days: list[Day] = []
     today = timezone.localdate(now)
-    lines = [*folded(entries), *map(_gap, gaps)]
+    lines = [*(folded(entries) if fold else entries), *map(_gap, gaps)]
     for entry in sorted(lines, key=lambda entry: entry.at, reverse=True):
         day = timezone.localdate(entry.at)
         if not days or days[-1].day != day:

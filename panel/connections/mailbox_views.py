@@ -8,19 +8,21 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import pgettext
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
-from panel.accounts.access import open_to_owners
-from panel.addresses.hub import hub, mailbox_of_page
+from panel.accounts.access import open_to_owners, person_of
+from panel.addresses.hub import hub, mailbox_looked_after_by, mailbox_of_page
 from panel.addresses.models import Mailbox
+from panel.connections import gone, notices
 from panel.connections.mailbox_pages import entries_of, entry_of, folded, in_days, level_of
 from panel.connections.mailbox_selectors import SHOWN, Place, gaps_between, open_now, page_before
 from panel.connections.models import Connection
 from panel.connections.recorder import is_at_work
+from panel.connections.removals import recovery_time
 from panel.connections.watching import Cursor, News, news_of, news_of_check, now_of, plain_ip
 from panel.core.models import Installation
 
@@ -67,6 +69,46 @@ def mailbox_connections(request: HttpRequest, pk: int) -> HttpResponse:
     }
     template = "connections/_mailbox_connections.html" if since else "connections/mailbox_connections.html"
     return render(request, template, context)
+
+
+@open_to_owners
+@login_required
+@require_safe
+def show_gone_mail(request: HttpRequest, pk: int) -> HttpResponse:
+    """Where a mailbox's mail went: what removed messages, newest first, and the way to get them back.
+
+    With `session`, only what these sessions did.
+    """
+    mailbox, person = mailbox_of_page(request, pk), person_of(request)
+    numbers = gone.numbers_in(request.GET.getlist("session")[: gone.NAMED])
+    before = None if numbers else _read_place(request.GET.get("before", ""))
+    page = gone.gone_in(person, mailbox, numbers) if numbers else gone.gone_page(person, mailbox, before)
+    oldest = max(page.older.at, mailbox.created_at) if page.older else mailbox.created_at
+    gaps = [] if numbers else gaps_between(oldest, before.at if before else None)
+    context = {
+        **hub(request, mailbox),
+        "here_tab": "mailbox_connections",
+        "days": in_days(page.entries, gaps, timezone.now(), fold=False),
+        "older": _write_place(page.older) if page.older else "",
+        "newest": before is None,
+        "chosen": bool(numbers),
+        "days_kept": _days_kept(),
+        "recovery_days": recovery_time().days,
+        "at_work": is_at_work(settings.DATA_DIR),
+    }
+    return render(request, "connections/gone_mail.html", context)
+
+
+@open_to_owners
+@login_required
+@require_POST
+def dismiss_mailbox_notice(request: HttpRequest, pk: int, kind: str) -> HttpResponse:
+    """Have nobody told again what a notice of a mailbox says."""
+    mailbox = mailbox_looked_after_by(request, pk)
+    last = request.POST.get("last", "")
+    if last.isascii() and last.isdigit() and len(last) < 19:
+        notices.dismiss(person=person_of(request), mailbox=mailbox, kind=kind, last=int(last))
+    return redirect("show_mailbox", pk)
 
 
 @open_to_owners

@@ -7,7 +7,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from panel.accounts.models import Customer
+from panel.accounts.models import Customer, User
 from panel.addresses.models import DevicePassword, Domain, Mailbox
 
 #: Longest texts that a client chooses, as they are kept. Characters.
@@ -253,3 +253,39 @@ class RemovedMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.folder} {self.uid}"
+
+
+class MailboxNotice(models.Model):
+    """Something about how a mailbox is used that its owner is told, once: until somebody dismisses it."""
+
+    class Kind(models.TextChoices):
+        """What it is about."""
+
+        SHARED_POP = "shared_pop", _("Two POP devices share one password")
+        POP_AND_IMAP = "pop_and_imap", _("POP deletes, and IMAP is used too")
+        NEW_NETWORK = "new_network", _("Opened from a new network")
+
+    mailbox = models.ForeignKey(Mailbox, on_delete=models.CASCADE, db_index=False, related_name="notices")
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    network = models.CharField(max_length=45, blank=True)  # which is new; empty for the other kinds
+    # The session by which it was found; it may be forgotten before this is.
+    connection = models.ForeignKey(
+        Connection,
+        null=True,
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+    )
+    happened_at = models.DateTimeField()
+    dismissed_at = models.DateTimeField(null=True)
+    dismissed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
+
+    class Meta:
+        ordering = ["-happened_at", "-id"]
+        constraints = [
+            models.UniqueConstraint(fields=["mailbox", "kind", "network"], name="mailbox_notice_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.network}".strip()

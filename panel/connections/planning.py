@@ -191,6 +191,7 @@ def _rest(filters: Filters, scope: Scope | None, lead: str) -> Q | None:
         "protocol": filters.protocol,
         "outcome": filters.outcome,
         "credential": filters.device,
+        "device_id": filters.device_pk,
     }
     if lead != "address":
         wanted["address"] = filters.address

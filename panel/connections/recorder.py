@@ -11,14 +11,14 @@ import fcntl
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from django.db import DatabaseError, Error, connection, transaction
 
-from mailbackend.dovecot.events import Event, line_time, read_event
+from mailbackend.dovecot.events import Ended, Event, line_time, read_event
 from mailbackend.dovecot.removals import Removed, read_removal
 from mailbackend.paths import DataDir
 from mailbackend.supervisor.segments import Segment, list_segments, stored_up_to
@@ -165,9 +165,16 @@ def _store(position: LogPosition, piece: _Piece) -> None:
         fold.take(happened)
         fold.save()
         removals.save(position.node, removed)
+        removals.count_for_pop(position.node, _pop_sessions(happened, removed))
         position.segment, position.offset = piece.segment, piece.offset
         position.line_at = _time(last) or position.line_at
         position.save()
+
+
+def _pop_sessions(happened: Iterable[Event], removed: Iterable[Removed]) -> set[str]:
+    """Return the POP sessions whose number of removed messages is known now: the log tells both in either order."""
+    ended = {event.session for event in happened if isinstance(event, Ended) and event.deleted}
+    return ended | {removal.session for removal in removed if removal.protocol == "pop3" and removal.session}
 
 
 def _check_not_moved(position: LogPosition) -> None:

@@ -14,8 +14,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -25,9 +24,10 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from mailbackend.dovecot.doveadm import DoveadmError
 from panel.accounts.access import open_to_owners, person_of
-from panel.addresses.hub import hub, mailbox_of_page
+from panel.addresses.hub import hub, mailbox_looked_after_by, mailbox_of_page
 from panel.addresses.models import Mailbox
 from panel.connections import recovering, restoring
+from panel.connections.gone import NAMED, sessions_named
 from panel.connections.removals import recovery_time
 from panel.connections.restoring import Choice
 from panel.core import mail
@@ -59,17 +59,24 @@ def list_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
     """What was removed from a mailbox and can be brought back, the latest first."""
     mailbox = mailbox_of_page(request, pk)
     text = request.GET.get("q", "").replace("\x00", "").strip()[:254]
+    names = request.GET.getlist("session")
+    sessions = sessions_named(mailbox, names)
+    if names and not sessions:
+        raise Http404
     yesterday = timezone.localtime() - timedelta(days=1)
     context = {
         **_hub(request, mailbox),
         "q": text,
+        "chosen": names[:NAMED] if sessions else [],
         "job": _job(mailbox, request.GET.get("job", "")),
         "days": recovery_time().days,
         "searched": recovering.LOOKED_THROUGH,
         "form": SinceForm(initial={"since": datetime.combine(yesterday.date(), time(9))}),
     }
     try:
-        listing = recovering.listing_for(person_of(request), mailbox, text, request.GET.get("page", ""))
+        listing = recovering.listing_for(
+            person_of(request), mailbox, text, request.GET.get("page", ""), sessions=sessions
+        )
     except (DoveadmError, Problem) as err:
         return render(request, "connections/recover.html", {**context, "trouble": str(err)}, status=503)
     return render(request, "connections/recover.html", {**context, **vars(listing)})
@@ -80,7 +87,7 @@ def list_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def restore_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
     """Bring back the messages that are ticked, or all that were removed since a time."""
-    mailbox = _changed_by(request, pk)
+    mailbox = mailbox_looked_after_by(request, pk)
     if "since" in request.POST:
         return _restore_since(request, mailbox)
     uids = _uids(request.POST.getlist("id"))
@@ -97,7 +104,7 @@ def restore_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 def erase_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask before ticked messages end for good; then end them."""
-    mailbox = _changed_by(request, pk)
+    mailbox = mailbox_looked_after_by(request, pk)
     given = request.POST if request.method == "POST" else request.GET
     uids = _uids(given.getlist("id"))
     if not uids:
@@ -181,18 +188,6 @@ def _hub(request: HttpRequest, mailbox: Mailbox) -> dict[str, Any]:
         "may_recover": (shared["may_change"] or person_of(request).is_mailbox)
         and mailbox.state != Mailbox.State.DELETED,
     }
-
-
-def _changed_by(request: HttpRequest, pk: int) -> Mailbox:
-    """Return a mailbox whose removed mail whoever asks may bring back: its owner sees no other one.
-
-    Raises:
-        PermissionDenied: if they may only see it.
-    """
-    mailbox = mailbox_of_page(request, pk)
-    if not (person_of(request).is_mailbox or hub(request, mailbox)["may_change"]):
-        raise PermissionDenied
-    return mailbox
 
 
 def _uids(texts: list[str]) -> frozenset[int]:

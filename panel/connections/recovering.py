@@ -13,11 +13,11 @@ from mailbackend.dovecot.doveadm import Doveadm, Headers, KeptMessage
 from panel.accounts.models import User
 from panel.addresses.models import Mailbox
 from panel.connections import removals
-from panel.connections.export import client_of
 from panel.connections.models import Connection, RemovedMessage
 from panel.connections.names import harmless
 from panel.connections.restoring import Choice, chosen
 from panel.connections.selectors import connections_for
+from panel.connections.words import device_name, program_name
 from panel.core import mail
 
 PAGE = 50
@@ -40,7 +40,7 @@ class Line:
         removed_at: when it was removed.
         until: when it ends.
         protocol: by what it was removed, in words, or empty.
-        device: what the program called itself, or empty.
+        device: what its device password is called, or else the program itself, or empty.
         connection: the session that removed it, where the reader may see it.
         size: in bytes.
     """
@@ -73,7 +73,9 @@ class Listing:
     total: int
 
 
-def listing_for(person: User, mailbox: Mailbox, text: str, page: str) -> Listing:
+def listing_for(
+    person: User, mailbox: Mailbox, text: str, page: str, *, sessions: Sequence[tuple[str, str]] = ()
+) -> Listing:
     """Return a page of a mailbox's removed messages, the latest first; the person may see the mailbox.
 
     Args:
@@ -81,6 +83,7 @@ def listing_for(person: User, mailbox: Mailbox, text: str, page: str) -> Listing
         mailbox: whose.
         text: what subject, sender or folder must hold; empty is all. Of many, the newest are searched.
         page: the number of the page, as it stands in an address.
+        sessions: node and session of those whose removals are wanted; empty is all.
 
     Raises:
         DoveadmError: if the mail service does not answer, or refuses.
@@ -91,6 +94,11 @@ def listing_for(person: User, mailbox: Mailbox, text: str, page: str) -> Listing
     api = mail.doveadm(timeout=WAIT)
     kept = chosen(api, mailbox, Choice())
     found: Sequence[KeptMessage] = kept
+    if sessions:
+        uids = removals.removed_by(person, mailbox, sessions)
+        some = [message for message in kept if message.uid in uids]
+        rows = removals.rows_of(mailbox, some)
+        found = kept = [message for message in some if message.uid in rows]
     if text:
         newest = kept[:LOOKED_THROUGH]
         heads, rows = _heads(api, mailbox, newest), removals.rows_of(mailbox, newest)
@@ -143,8 +151,8 @@ def _lines(api: Doveadm, person: User, mailbox: Mailbox, messages: list[KeptMess
                 removed_at=row.removed_at if row else message.removed_at,
                 until=message.removed_at + kept_for,
                 protocol=_PROTOCOLS.get(row.protocol, "") if row else "",
-                device=harmless(client_of(session)) if session else "",
-                connection=session.pk if session and not person.is_mailbox else None,
+                device=(device_name(session) or program_name(session)) if session else "",
+                connection=session.pk if session else None,
                 size=message.size,
             )
         )
@@ -161,5 +169,5 @@ def _sessions(
     which = Q()
     for node, session in sorted(wanted):
         which |= Q(node=node, session=session)
-    found = connections_for(person).filter(which, mailbox=mailbox, attempt=0)
+    found = connections_for(person).filter(which, mailbox=mailbox, attempt=0).select_related("device")
     return {(each.node, each.session): each for each in found}

@@ -7,14 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db.models import QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from mailbackend.dovecot.doveadm import KeptMessage
 from mailbackend.dovecot.removals import Removed
 from panel.accounts.models import User
 from panel.addresses.models import Mailbox
 from panel.addresses.selectors import mailboxes_for
-from panel.connections.models import RemovedMessage
+from panel.connections.models import Connection, RemovedMessage
 from panel.core.models import Installation
 
 #: Rows of one statement, and UIDs that one names: within what SQLite and PostgreSQL take.
@@ -70,6 +71,38 @@ def save(node: str, removed: Sequence[Removed]) -> int:
         update_fields=["node", "session", "protocol", "folder", "removed_at"],
     )
     return len(rows)
+
+
+def count_for_pop(node: str, sessions: Iterable[str]) -> None:
+    """Write into POP sessions how many messages they removed, in the caller's transaction.
+
+    Dovecot's line of their end does not say it: what was hidden from POP only is not removed.
+
+    Args:
+        node: which Dovecot.
+        sessions: those that ended after deleting, or removed something: their rows are counted as they are now.
+    """
+    rows = RemovedMessage.objects.filter(node=OuterRef("node"), session=OuterRef("session")).order_by()
+    count = Subquery(rows.values("session").annotate(count=Count("pk")).values("count"))
+    listed = sorted(sessions)
+    for start in range(0, len(listed), _BATCH):
+        some = listed[start : start + _BATCH]
+        found = Connection.objects.filter(node=node, session__in=some, attempt=0, protocol="pop3")
+        found.order_by().update(expunged=Coalesce(count, 0))
+
+
+def removed_by(person: User, mailbox: Mailbox, sessions: Sequence[tuple[str, str]]) -> set[int]:
+    """Return the UIDs of what sessions removed from a mailbox and can be brought back.
+
+    Args:
+        person: who asks: nothing is there for who may not see the mailbox.
+        mailbox: whose.
+        sessions: node and session of each; an empty session is what the panel's own jobs did there.
+    """
+    which = Q(pk=None)
+    for node, session in sessions:
+        which |= Q(node=node, session=session) if session else Q(session="")
+    return set(removed_for(person, mailbox).filter(which).values_list("uid", flat=True))
 
 
 def removed_for(person: User, mailbox: Mailbox) -> QuerySet[RemovedMessage]:

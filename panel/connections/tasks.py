@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from panel.addresses.models import Mailbox
-from panel.connections import keeping, recoverable
+from panel.connections import keeping, notices, recoverable
 from panel.connections.restoring import Choice, restore
 from panel.core.clock import moment
 from panel.core.jobs import job_kind, start_job
@@ -19,7 +19,8 @@ from panel.core.jobs import job_kind, start_job
 @job_kind(_("Forgetting old connections"))
 def forget_connections() -> dict[str, Any]:
     """Delete what is older than the connection log is kept."""
-    return dict(keeping.forget_connections(now=timezone.now()))
+    now = timezone.now()
+    return {**keeping.forget_connections(now=now), "notices": notices.forget_old(now=now)}
 
 
 @job_kind(_("Ending removed mail whose time is over"))
@@ -44,6 +45,12 @@ def restore_removed_mail(*, mailbox: int, since: str, until: str, offer_to_pop: 
     choice = Choice(since=datetime.fromisoformat(since), until=datetime.fromisoformat(until))
     result = restore(row, choice, offer_to_pop=offer_to_pop)
     return {"asked": result.asked} | result.as_json(row)
+
+
+@job_kind(_("Finding what owners of mailboxes are to be told"), hidden=True)
+def find_mailbox_notices() -> dict[str, Any]:
+    """Look through the sessions of the last minutes for what is to be told once."""
+    return {"found": notices.find(now=timezone.now())}
 
 
 @shared_task

@@ -10,12 +10,12 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.utils.translation import ngettext, pgettext
+from django.utils.translation import gettext, ngettext, pgettext
 from django.views.decorators.http import require_safe
 
 from panel.accounts.access import person_of
 from panel.accounts.models import Customer, User
-from panel.addresses.models import Mailbox
+from panel.addresses.models import DevicePassword, Mailbox
 from panel.addresses.selectors import domains_for, mailboxes_for
 from panel.connections.export import client_of, csv_lines, json_lines
 from panel.connections.filters import Filters, read_filters
@@ -29,6 +29,7 @@ from panel.connections.listed import (
     state_of,
 )
 from panel.connections.models import Connection
+from panel.connections.names import harmless
 from panel.connections.networks import parse_ip
 from panel.connections.planning import Plan, all_rows, page_of_plan, parse_key, plan_for
 from panel.connections.selectors import connections_for
@@ -87,7 +88,7 @@ def show_connection_address(request: HttpRequest) -> HttpResponse:
 def show_connection(request: HttpRequest, pk: int) -> HttpResponse:
     """Everything that is known of one session, or of one refusal."""
     person = person_of(request)
-    row = get_object_or_404(connections_for(person), pk=pk)
+    row = get_object_or_404(connections_for(person).select_related("device"), pk=pk)
     state, outcome, reason = state_of(row)
     context = {
         "row": row,
@@ -210,14 +211,28 @@ def _choices(person: User, filters: Filters) -> dict[str, Any]:
         "problems": filters.problems,
         "filtered": bool(typed),
         "more_typed": any(
-            name in typed for name in ("domain", "reason", "customer", "protocol", "open", "since", "until")
+            name in typed
+            for name in ("domain", "reason", "customer", "protocol", "device", "open", "since", "until")
         ),
         "customers": customers,
         "protocols": Connection.Protocol.choices,
         "outcomes": Connection.Outcome.choices,
         "reasons": [*Connection.Refusal.choices, *Connection.End.choices],
+        "devices": _devices(person, filters),
         "opens": [("1", pgettext("connection", "Open now"))],
     }
+
+
+def _devices(person: User, filters: Filters) -> list[tuple[str, str]]:
+    """Return the kinds of passwords, and the device password that is looked for if the person may see it."""
+    found = [("main", gettext("The mailbox's own")), ("device", gettext("A device password"))]
+    if filters.device_pk is not None:
+        rows = DevicePassword.objects.filter(mailbox__in=mailboxes_for(person).order_by())
+        label = rows.filter(pk=filters.device_pk).values_list("label", flat=True).first()
+        found.append(
+            (str(filters.device_pk), harmless(label) if label else gettext("Another device password"))
+        )
+    return found
 
 
 def _kept_days() -> int:

@@ -83,12 +83,31 @@ def duration_in_words(began: datetime, ended: datetime) -> str:
 
 
 def where_in_words(connection: Connection) -> str:
-    """Return from where a connection came, and with which program where it said: `192.0.2.7 (Thunderbird 128.2)`."""
+    """Return from where a connection came, and what it was where that is known: `192.0.2.7 (Thunderbird 128.2)`.
+
+    A device with a password of its own is called by its name: `192.0.2.7 (Office PC)`.
+    """
     place = connection.remote_ip or _("an unknown place")
-    program = harmless(f"{connection.client_name} {connection.client_version}".strip())
+    program = device_name(connection) or program_name(connection)
     if not program:
         return place
     return _("%(place)s (%(program)s)") % {"place": place, "program": program}
+
+
+def device_name(connection: Connection) -> str:
+    """Return what the device password that a session signed in with is called; empty for the mailbox's own.
+
+    It is known where the row was read together with it (`select_related("device")`): nothing is asked here.
+    """
+    if connection.device_id is None or not Connection.device.is_cached(connection):
+        return ""
+    device = connection.device
+    return harmless(device.label) if device else ""
+
+
+def program_name(connection: Connection) -> str:
+    """Return what a mail program called itself, with its version; empty where it did not."""
+    return harmless(f"{connection.client_name} {connection.client_version}".strip())
 
 
 def _words(connection: Connection) -> dict[str, str]:
@@ -241,6 +260,11 @@ def _refusal(connection: Connection) -> str:
             said = _("Somebody at %(where)s tried a device password that was revoked.")
         case _Refusal.DEVICE_EXPIRED:
             said = _("Somebody at %(where)s tried a device password that has expired.")
+        case _Refusal.DEVICE_REQUIRED:
+            said = _(
+                "Somebody at %(where)s tried the mailbox's own password, which opens no mail program here: "
+                "each device needs a password of its own."
+            )
         case _Refusal.NO_TLS:
             said = _("A program at %(where)s tried to sign in without encryption, which is refused.")
         case _Refusal.TLS_FAILED:
@@ -282,6 +306,11 @@ def _what_to_do(connection: Connection, mailbox: Mailbox | None) -> str:
             )
         case _Refusal.DEVICE_EXPIRED:
             return _("Give the device a new device password and type that one in its mail program.")
+        case _Refusal.DEVICE_REQUIRED:
+            return _(
+                "Make a device password on the mailbox's page of devices and type that one in the mail program. "
+                "The mailbox's own password goes on opening this panel."
+            )
         case _Refusal.NO_TLS:
             return " ".join([_encrypted_ports(connection.protocol), *_exposed(connection)])
         case _Refusal.TLS_FAILED:

@@ -65,6 +65,12 @@ def furnish(stand: Stand) -> list[Visitor]:
                 "/mailboxes/1/connections/",
                 "/mailboxes/1/recover/",
                 "/mailboxes/1/recover/?q=zzzz",
+                "/mailboxes/1/recover/?session=jobs",
+                "/mailboxes/1/gone/",
+                "/mailboxes/1/devices/",
+                "/mailboxes/1/devices/1/revoke/",
+                "/mailboxes/1/devices/unknown/1/",
+                "/mailboxes/5/devices/",
                 "/mailboxes/1/recover/erase/?id=1",
                 "/mailboxes/4/recover/",
                 "/mailboxes/1/check/?start=0",
@@ -83,13 +89,19 @@ def furnish(stand: Stand) -> list[Visitor]:
             "mailbox",
             "anna@martin.test",
             PASSWORD,
-            ("/domains/", "/mailboxes/1/check/?start=0", "/mailboxes/1/recover/"),
+            (
+                "/domains/",
+                "/mailboxes/1/check/?start=0",
+                "/mailboxes/1/recover/",
+                "/mailboxes/1/gone/",
+                "/mailboxes/1/devices/",
+            ),
         ),
     ]
 
 
 def _connect(box: Box) -> None:
-    """Have mail programs sign in, with a wrong password, and over POP."""
+    """Have mail programs sign in, with a wrong password, over POP, and with a device password."""
     for right in (False, True):
         try:
             with box.imap(password=PASSWORD if right else "wrong") as client:
@@ -104,8 +116,11 @@ def _connect(box: Box) -> None:
     with box.pop() as pop:
         pop.retr(1)
         pop.dele(1)
+    device = box.stand.must("createdevice", box.address, "--label", "Office PC")
+    with box.pop(device["password"]) as pop:
+        pop.retr(1)
     wait_for(
-        lambda: len(box.stand.must("connections", "--address", box.address)) == 3,
+        lambda: len(box.stand.must("connections", "--address", box.address)) == 4,
         "the connections to be recorded",
     )
 

@@ -41,6 +41,7 @@ FORMS = (
         "/mailboxes/5/password/",
         "/mailboxes/5/rename/",
         "/mailboxes/5/delete/",
+        "/mailboxes/5/devices/new/",
         "/customers/2/members/invite/",
     ),
 )

@@ -27,7 +27,8 @@ from django.utils.http import int_to_base36
 from panel.accounts import members, notices
 from panel.accounts.models import Invitation, Notice, User
 from panel.addresses.claims import make_claim
-from panel.addresses.models import DomainClaim, Mailbox
+from panel.addresses.device_passwords import create_device
+from panel.addresses.models import DevicePassword, DomainClaim, Mailbox
 from panel.addresses.owners import owner_of
 from panel.addresses.services import create_domain, create_mailbox
 from panel.connections.models import Connection
@@ -72,6 +73,7 @@ class Stage:
         claim: a domain that the customer waits for.
         notice: to everybody.
         connection: to the mailbox.
+        device: a device password of the mailbox.
     """
 
     cast: Cast
@@ -83,6 +85,7 @@ class Stage:
     claim: DomainClaim
     notice: Notice
     connection: Connection
+    device: DevicePassword
 
 
 def _nobody(stage: Stage) -> None:
@@ -156,6 +159,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "delete_domain",
             "restore_domain",
             "domain_settings",
+            "edit_domain_protocols",
         ),
         lambda stage: {"name": stage.cast.domain.name},
     ),
@@ -183,11 +187,25 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "list_removed_mail",
             "restore_removed_mail",
             "erase_removed_mail",
+            "show_gone_mail",
+            "list_devices",
+            "create_device",
+            "require_devices",
+            "end_mailbox_sessions",
         ),
         lambda stage: {"pk": stage.cast.mailbox.pk},
     ),
     **dict.fromkeys(("mfa_edit_webauthn", "mfa_remove_webauthn"), lambda stage: {"pk": stage.passkey.pk}),
     **dict.fromkeys(("edit_notice", "end_notice", "dismiss_notice"), lambda stage: {"pk": stage.notice.pk}),
+    "dismiss_mailbox_notice": lambda stage: {"pk": stage.cast.mailbox.pk, "kind": "new_network"},
+    "report_device": lambda stage: {
+        "pk": stage.cast.mailbox.pk,
+        "connection_pk": stage.connection.pk,
+    },
+    **dict.fromkeys(
+        ("edit_device", "renew_device", "revoke_device"),
+        lambda stage: {"pk": stage.cast.mailbox.pk, "device_pk": stage.device.pk},
+    ),
     "end_session": lambda stage: {"pk": stage.session.pk},
     "show_job": lambda stage: {"pk": stage.job.pk},
     "show_connection": lambda stage: {"pk": stage.connection.pk},
@@ -225,6 +243,7 @@ def stage(cast: Cast, dns: DnsServer) -> Stage:
             ends_at=None,
         ),
         connection=row(cast.mailbox),
+        device=create_device(mailbox=cast.mailbox, label="Office PC")[0],
     )
 
 

@@ -20,7 +20,7 @@ from mailbackend.supervisor.control import SupervisorDown
 from panel.accounts import audit_selectors, customers, members
 from panel.accounts import services as accounts
 from panel.accounts.models import Invitation, Membership, User
-from panel.addresses import bulk, device_passwords, password_links, purging, renaming, services
+from panel.addresses import bulk, device_passwords, password_links, purging, renaming, services, sessions
 from panel.addresses import customers as with_addresses
 from panel.addresses.models import DevicePassword, Mailbox
 from panel.core import audit
@@ -92,6 +92,11 @@ STORIES: dict[str, tuple[Callable[[Cast], Any] | None, Callable[[Cast, Any], Any
             domain=cast.domain, customer=cast.customer, default_quota_bytes=GB
         ),
         [("domain.edited", {"default_quota_bytes": None}, {"default_quota_bytes": GB})],
+    ),
+    "switch a protocol of a domain off": (
+        None,
+        lambda cast, _: services.edit_domain_protocols(domain=cast.domain, imap=True, pop3=False),
+        [("domain.protocols_set", {"pop3": True}, {"pop3": False})],
     ),
     "suspend a domain": (
         None,
@@ -198,6 +203,11 @@ STORIES: dict[str, tuple[Callable[[Cast], Any] | None, Callable[[Cast, Any], Any
         device,
         lambda _cast, made: device_passwords.revoke_device(device=made),
         [("mailbox.device_revoked", {}, {"device": "Office PC"})],
+    ),
+    "end sessions by hand": (
+        None,
+        lambda cast, _: sessions.end_by_hand(current(cast)),
+        [("mailbox.sessions_ended", {}, {})],
     ),
     "require device passwords": (
         None,

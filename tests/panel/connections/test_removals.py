@@ -16,8 +16,9 @@ from panel.addresses import services
 from panel.addresses.models import Mailbox
 from panel.addresses.services import create_mailbox
 from panel.connections import removals
-from panel.connections.models import LogPosition, RemovedMessage
+from panel.connections.models import Connection, LogPosition, RemovedMessage
 from tests.cast import PASSWORD, Cast
+from tests.panel.connections.log_lines import at, begun, ended
 from tests.panel.connections.test_recorder import Log, log
 
 __all__ = ["log"]  # the fixture
@@ -161,3 +162,28 @@ def test_rows_are_forgotten_with_their_messages(cast: Cast, told: Callable[..., 
     assert [uid for uid, *_rest in rows()] == [1]
     removals.forget_left_over([cast.mailbox], datetime.fromisoformat(told(1).at) + timedelta(seconds=1))
     assert rows() == []
+
+
+@pytest.mark.parametrize("order", [("removed", "ended"), ("ended", "removed"), ("both",)])
+def test_a_pop_session_is_given_its_number_in_either_order(
+    log: Log, cast: Cast, order: tuple[str, ...]
+) -> None:
+    now, address = timezone.now() + timedelta(seconds=1), cast.mailbox.address
+    head = f'{at(now)} pop3: sess=p1 user="{address}" pid=77: Info: '
+    lines = {
+        "removed": "".join(f"{head}copy from INBOX: box=.EXPUNGED/all, uid={uid}\n" for uid in (5, 6)),
+        "ended": ended(now, "p1", address, protocol="pop3"),
+    }
+    lines["both"] = lines["removed"] + lines["ended"]
+    log.write(begun(now, "p1", address, protocol="pop3") + begun(now, "p2", address, protocol="pop3"))
+    log.record()
+    for name in order:
+        log.write(lines[name])
+        log.record()
+    log.write(ended(now, "p2", address, protocol="pop3"))
+    log.record()
+    counts = dict(Connection.objects.values_list("session", "expunged"))
+    assert counts == {"p1": 2, "p2": 0}
+    RemovedMessage.objects.all().delete()
+    log.record()
+    assert Connection.objects.get(session="p1").expunged == 2
