@@ -137,7 +137,7 @@ def test_a_move_to_the_archive_is_a_move_on_both(box: Box) -> None:
         assert told(phone, "EXPUNGE").startswith(f"* {number} ")
         assert told(archive, "EXISTS").startswith("* 1 ")
     with box.imap() as phone:
-        assert set(flags(phone)) == {"Welcome to your mailbox"}
+        assert set(marks_in(phone)) == {"Welcome to your mailbox"}
         assert marks_in(phone, "Archive") == {"First": {r"\Seen", r"\Flagged", "$Label2"}}
     # Nothing was deleted by it.
     assert box.stand.must("removedmail", box.address) == []
