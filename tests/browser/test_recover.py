@@ -51,6 +51,7 @@ def expunge_all(box: Box) -> None:
             client.select(folder)
             client.store("1:*", "+FLAGS", r"(\Deleted)")
             client.expunge()
+            assert client.select(folder)[1] == [b"0"]
         client.unselect()
         client.delete(FOLDERS[2])
 
@@ -61,7 +62,6 @@ def test_a_thousand_messages_come_back_as_they_were(page: Page, stand: Stand) ->
     before = contents(box, FOLDERS)
     assert sum(map(len, before.values())) == COUNT + 1  # and the welcome message
     expunge_all(box)
-    assert contents(box, FOLDERS[:2]) == {"INBOX": set(), "Archive": set()}
     wait_for(
         lambda: all(row["folder"] for row in stand.must("removedmail", box.address)),
         "the recorder to tell of all of them",
@@ -70,7 +70,9 @@ def test_a_thousand_messages_come_back_as_they_were(page: Page, stand: Stand) ->
     sign_in(page, box.address, box.password)
     page.get_by_role("navigation", name="This mailbox").get_by_role("link", name="Recover").click()
     expect(page.get_by_role("rowheader")).to_have_count(50)
-    page.get_by_label("Deleted since").fill(f"{datetime.now() - timedelta(days=1):%Y-%m-%dT%H:%M}")
+    page.get_by_role("textbox", name="Deleted since").fill(
+        f"{datetime.now() - timedelta(days=1):%Y-%m-%dT%H:%M}"
+    )
     page.get_by_role("button", name="Recover all of it").click()
     said = page.get_by_text(
         re.compile(f"{COUNT + 1:,}".replace(",", ".?") + " messages are back in their folders")
