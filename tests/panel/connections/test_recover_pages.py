@@ -17,6 +17,7 @@ from mailbackend.dovecot.doveadm import DoveadmError, Headers, NobodyListens, Qu
 from panel.accounts.models import User
 from panel.addresses.models import Mailbox
 from panel.addresses.owners import owner_of
+from panel.addresses.services import suspend_mailbox
 from panel.connections import recovering, restoring, tasks
 from panel.connections.models import RemovedMessage
 from panel.connections.restoring import Choice, restore
@@ -280,6 +281,15 @@ def test_nothing_removed_teaches_and_a_long_list_has_pages(
         dovecot.remove(cast.mailbox, uid, NOW - HOUR)
     shown = page(client, cast.mailbox, page=3)
     assert shown.count('name="id"') == 20
+
+
+def test_nothing_to_recover_of_a_suspended_mailbox_leads_nowhere(
+    cast: Cast, dovecot: Dovecot, signed_in: Callable[[User], Client]
+) -> None:
+    suspend_mailbox(mailbox=cast.mailbox)
+    shown = page(signed_in(cast.owner), cast.mailbox)
+    assert "Nothing to recover" in shown
+    assert f'href="{reverse("resume_mailbox", args=[cast.mailbox.pk])}"' not in shown
 
 
 def test_a_deleted_mailbox_gives_nothing_back(
