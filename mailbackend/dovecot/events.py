@@ -42,8 +42,9 @@ _IMAP_END = re.compile(
     rf" body=(?P<retrieved>{_COUNT})/\d+ rip=\S*\Z"
 )
 _POP_END = re.compile(
-    rf" in=(?P<bytes_in>{_COUNT}) out=(?P<bytes_out>{_COUNT}) top=\d+/\d+ retr=(?P<retrieved>{_COUNT})/\d+"
-    rf" del=(?P<deleted>{_COUNT})/\d+ msgs=\d+ size=\d+ rip=\S*\Z"
+    rf" in=(?P<bytes_in>{_COUNT}) out=(?P<bytes_out>{_COUNT}) top=(?P<topped>{_COUNT})/(?P<top_bytes>\d+)"
+    rf" retr=(?P<retrieved>{_COUNT})/\d+ del=(?P<deleted>{_COUNT})/(?P<deleted_bytes>\d+) msgs=\d+"
+    r" size=(?P<size>\d+) rip=\S*\Z"
 )
 _TLS_WORDS = re.compile(r"(\S{1,20}) with cipher (\S{1,60})")
 _DEVICE = re.compile(r"device:(\d{1,18})")
@@ -352,10 +353,19 @@ def _ended(at: str, match: re.Match[str], message: str) -> Ended | None:
         reason=next((reason for words, reason in _ENDS if message.startswith(words)), "connection_closed"),
         bytes_in=numbers["bytes_in"],
         bytes_out=numbers["bytes_out"],
-        retrieved=numbers["retrieved"],
+        retrieved=numbers["retrieved"] or _retrieved_by_top(numbers),
         deleted=numbers["deleted"],
         expunged=numbers.get("expunged"),
     )
+
+
+def _retrieved_by_top(numbers: dict[str, int]) -> int:
+    """Return how many messages a POP session downloaded by TOP (RFC 1939), as fetchmail does, which marks none read.
+
+    Most programs look at heads with it alone. As much as all messages, or as all that it deleted, is whole messages.
+    """
+    whole = min((numbers.get(name, 0) for name in ("size", "deleted_bytes") if numbers.get(name)), default=0)
+    return numbers["topped"] if 0 < whole <= numbers["top_bytes"] else 0
 
 
 def _identified(session: str, message: str) -> Identified:

@@ -19,6 +19,7 @@ from django.utils.translation import ngettext, pgettext
 
 from panel.connections.models import Connection, LogGap
 from panel.connections.planning import Rows
+from panel.connections.words import gap_in_words
 from panel.core.sizes import format_size
 
 #: Characters of a tried address that a list shows; the page of the connection has all of them.
@@ -29,9 +30,10 @@ _GAPS = 100
 
 @dataclass(frozen=True, slots=True)
 class ListedGap:
-    """A time of which something is missing, as a list shows it."""
+    """A time of which something is missing, as a list shows it: what and why, and which time."""
 
     words: str
+    when: str
     is_gap: bool = True
 
 
@@ -55,23 +57,11 @@ def listed(found: Rows, *, newest: bool) -> list[Listed | ListedGap]:
     listing = _Listing()
     for row in found.rows:
         while gaps and _ended(gaps[0]) >= row.started_at:
-            shown.append(ListedGap(gap_with_times(gaps.pop(0))))
+            shown.append(_listed_gap(gaps.pop(0)))
         shown.append(listing.listed(row))
     if found.older is None:
-        shown += [ListedGap(gap_with_times(gap)) for gap in gaps]
+        shown += [_listed_gap(gap) for gap in gaps]
     return shown
-
-
-def gap_with_times(gap: LogGap) -> str:
-    """Say when something is missing, and why."""
-    words = {"cause": gap.get_cause_display(), "from": _moment(gap.began_at), "to": _moment(gap.ended_at)}
-    if gap.began_at and gap.ended_at:
-        return _("%(cause)s: not everything is known from %(from)s to %(to)s") % words
-    if gap.ended_at:
-        return _("%(cause)s: not everything is known before %(to)s") % words
-    if gap.began_at:
-        return _("%(cause)s: not everything is known after %(from)s") % words
-    return _("%(cause)s: not everything is known") % words
 
 
 def state_of(row: Connection) -> tuple[str, str, str]:
@@ -214,6 +204,20 @@ def _gaps(found: Rows, *, newest: bool) -> list[LogGap]:
 def _ended(gap: LogGap) -> datetime:
     """When a gap ended; one that nobody knows the end of counts as the latest."""
     return gap.ended_at or timezone.now() + timedelta(days=1)
+
+
+def _listed_gap(gap: LogGap) -> ListedGap:
+    return ListedGap(gap_in_words(gap), _when(gap))
+
+
+def _when(gap: LogGap) -> str:
+    """Say from when to when something is missing, as far as that is known."""
+    words = {"from": _moment(gap.began_at), "to": _moment(gap.ended_at)}
+    if gap.began_at and gap.ended_at:
+        return _("From %(from)s to %(to)s") % words
+    if gap.ended_at:
+        return _("Until %(to)s") % words
+    return _("Since %(from)s") % words if gap.began_at else ""
 
 
 def _moment(at: datetime | None) -> str:

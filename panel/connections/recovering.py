@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from django.core.paginator import Page, Paginator
 from django.db.models import Q
+from django.utils import timezone
+from django.utils.formats import date_format
 
 from mailbackend.dovecot.doveadm import Doveadm, Headers, KeptMessage
 from panel.accounts.models import User
@@ -35,7 +38,7 @@ class Line:
 
     Attributes:
         uid: which.
-        sender, subject, date: what its head says; harmless, and empty where it does not.
+        sender, subject, date: what its head says; harmless, and empty where it does not. The date is in words.
         folder: where it was, or empty where that is not known.
         removed_at: when it was removed.
         until: when it ends.
@@ -146,7 +149,7 @@ def _lines(api: Doveadm, person: User, mailbox: Mailbox, messages: list[KeptMess
                 uid=message.uid,
                 sender=head.sender,
                 subject=head.subject,
-                date=harmless(head.date),
+                date=_written(head.date),
                 folder=harmless(row.folder) if row else "",
                 removed_at=row.removed_at if row else message.removed_at,
                 until=message.removed_at + kept_for,
@@ -157,6 +160,18 @@ def _lines(api: Doveadm, person: User, mailbox: Mailbox, messages: list[KeptMess
             )
         )
     return lines
+
+
+def _written(date: str) -> str:
+    """Return when a message says that it was written (RFC 5322), in words; as it stands if it does not."""
+    try:
+        at = parsedate_to_datetime(date)
+        # -0000 says UTC, and nothing of where that was.
+        return date_format(
+            timezone.localtime(at if at.tzinfo else at.replace(tzinfo=UTC)), "SHORT_DATETIME_FORMAT"
+        )
+    except (ValueError, OverflowError):
+        return harmless(date)
 
 
 def _sessions(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import imaplib
 import re
+from collections.abc import Sequence
 
 import pytest
 
@@ -26,11 +27,11 @@ def fill(client: imaplib.IMAP4) -> None:
         client.append(FOLDERS[number % 2], FLAGS[number % 5], date, text.encode())
 
 
-def contents(box: Box) -> dict[str, set[tuple[str, ...]]]:
-    """Return what each folder holds: subject, flags, date and the whole text."""
+def contents(box: Box, folders: Sequence[str] = FOLDERS) -> dict[str, set[tuple[str, ...]]]:
+    """Return what each folder holds: flags, date and the whole text of each message."""
     found = {}
     with box.imap() as client:
-        for folder in FOLDERS:
+        for folder in folders:
             if client.select(folder)[0] != "OK":
                 continue
             _status, rows = client.fetch("1:*", "(FLAGS INTERNALDATE BODY.PEEK[])")

@@ -71,6 +71,27 @@ def test_an_imap_session_ends() -> None:
     assert read(line) == expected
 
 
+@pytest.mark.parametrize(
+    ("numbers", "retrieved"),
+    [
+        # fetchmail: all that there is, or all that it deletes then. What it keeps of others cannot be told.
+        ("top=3/1460 retr=0/0 del=0/0 msgs=3 size=1444", 3),
+        ("top=1/600 retr=0/0 del=1/600 msgs=3 size=1444", 1),
+        ("top=1/600 retr=0/0 del=0/0 msgs=3 size=1444", 0),
+        # mutt: the heads of all.
+        ("top=3/945 retr=0/0 del=3/1444 msgs=3 size=1444", 0),
+        ("top=3/945 retr=1/842 del=1/842 msgs=3 size=1444", 1),
+        ("top=3/1460 retr=2/900 del=3/1444 msgs=3 size=1444", 2),
+        ("top=0/0 retr=0/0 del=0/0 msgs=0 size=0", 0),
+    ],
+)
+def test_what_a_pop_session_downloaded_by_top_counts(numbers: str, retrieved: int) -> None:
+    line = 'pop3: sess=uB6re/AAAB user="a@example.test" pid=2: Info: Disconnected: Logged out in=1 out=2 '
+    ended = read(f"{line}{numbers} rip=127.0.0.1")
+    assert isinstance(ended, events.Ended)
+    assert ended.retrieved == retrieved
+
+
 def test_a_pop_session_ends() -> None:
     line = (
         'pop3: sess=uB6re/AAAB user="ends@example.test" pid=24025: Info: Disconnected: Connection closed in=22 '

@@ -73,8 +73,8 @@ def codes(supervisor: Supervisor) -> list[str]:
 
 
 @contextlib.asynccontextmanager
-async def served(stand: Stand) -> AsyncIterator[MailService]:
-    """Run the supervisor's loop in this process, so that its limits can be made small."""
+async def served(stand: Stand, *, first: str = "RUNNING") -> AsyncIterator[MailService]:
+    """Run the supervisor's loop in this process, so that its limits can be made small; it is `first` then."""
     stand.data.configurations.mkdir(parents=True, mode=0o700)
     stand.data.events.mkdir()
     as_root = os.geteuid() == 0
@@ -82,12 +82,19 @@ async def served(stand: Stand) -> AsyncIterator[MailService]:
     service = MailService(setup)
     task = asyncio.create_task(service.run())
     try:
-        while service.status().state != "RUNNING":
-            await asyncio.sleep(0.05)
+        await reached(service, first)
         yield service
     finally:
         service.quit()
         await task
+
+
+async def reached(service: MailService, state: str) -> Status:
+    """Wait until a service in this process is in a state, and return its status."""
+    async with asyncio.timeout(PATIENCE):
+        while service.status().state != state:
+            await asyncio.sleep(0.05)
+    return service.status()
 
 
 @pytest.fixture
@@ -380,18 +387,24 @@ def test_segments_given_up_are_in_the_history(stand: Stand, monkeypatch: pytest.
     assert segments.list_segments(stand.data)[0].number > last
 
 
-def test_a_mail_root_that_vanishes_stops_the_service(running: Supervisor) -> None:
+def test_a_mail_root_that_vanishes_stops_the_service(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
     """Dovecot would make new homes in the empty mount point, and take mail into them."""
-    marker = running.stand.data.mail / generations.MARKER
-    kept = marker.rename(running.stand.data.mail / "elsewhere")
-    status = running.wait_until("FATAL")
-    assert "mount the disk" in str(status.error)
-    assert status.pid is None
-    assert codes(running)[0] == history.MAIL_ROOT_GONE
-    assert ask_report(running.socket)[1].listeners == []
-    kept.rename(marker)
-    assert running.wait_until("RUNNING").error is None
-    imap(running.stand).logout()
+    monkeypatch.setattr("mailbackend.supervisor.service.RECHECK", 0.5)
+    marker = stand.data.mail / generations.MARKER
+
+    async def story() -> None:
+        async with served(stand) as service:
+            kept = marker.rename(stand.data.mail / "elsewhere")
+            status = await reached(service, "FATAL")
+            assert "mount the disk" in str(status.error)
+            assert status.pid is None
+            assert service.report().history[0].code == history.MAIL_ROOT_GONE
+            assert service.report().listeners == []
+            kept.rename(marker)
+            assert (await reached(service, "RUNNING")).error is None
+            await asyncio.to_thread(lambda: imap(stand).logout())
+
+    asyncio.run(story())
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can mount a small disk")
@@ -602,13 +615,17 @@ def test_a_good_configuration_of_before_does_not_make_up_for_the_marker(stand: S
         assert "another mail root" in str(second.wait_until("FATAL").error)
 
 
-def test_fatal_heals_by_itself(stand: Stand) -> None:
+def test_fatal_heals_by_itself(stand: Stand, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mailbackend.supervisor.service.RECHECK", 0.5)
     marker = stand.data.mail / generations.MARKER
     kept = marker.rename(stand.data.mail / "elsewhere")
-    with supervised(stand) as supervisor:
-        supervisor.wait_until("FATAL")
-        kept.rename(marker)
-        assert supervisor.wait_until("RUNNING").error is None
+
+    async def story() -> Status:
+        async with served(stand, first="FATAL") as service:
+            kept.rename(marker)
+            return await reached(service, "RUNNING")
+
+    assert asyncio.run(story()).error is None
 
 
 def test_a_taken_port_is_named_and_tried_again(stand: Stand) -> None:

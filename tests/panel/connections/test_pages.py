@@ -151,7 +151,8 @@ def test_gaps_stand_between_the_rows(cast: Cast, signed_in: SignIn) -> None:
     )
     text = page(signed_in(cast.owner), "/connections/")
     rows = [found.start() for found in re.finditer(r'role="rowheader"', text)]
-    gap = text.index("because the disk was nearly full")
+    gap = text.index("the disk was nearly full, and a part of the log was given up.")
+    assert re.search(r"From [^<]+ to [^<]+</span>", text[gap:])
     assert len(rows) == 2
     assert rows[0] < gap < rows[1]
 

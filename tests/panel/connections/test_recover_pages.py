@@ -11,14 +11,15 @@ import pytest
 from django.conf import settings
 from django.test import Client
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from mailbackend.dovecot.doveadm import DoveadmError, Headers, NobodyListens, Quota
 from mailbackend.maildir import POP_KEYWORDS
 from panel.accounts.models import User
 from panel.addresses.models import Mailbox
 from panel.addresses.owners import owner_of
-from panel.connections import restoring, tasks
+from panel.addresses.services import suspend_mailbox
+from panel.connections import recovering, restoring, tasks
 from panel.connections.models import RemovedMessage
 from panel.connections.restoring import Choice, restore
 from panel.core import mail
@@ -283,6 +284,15 @@ def test_nothing_removed_teaches_and_a_long_list_has_pages(
     assert shown.count('name="id"') == 20
 
 
+def test_nothing_to_recover_of_a_suspended_mailbox_leads_nowhere(
+    cast: Cast, dovecot: Dovecot, signed_in: Callable[[User], Client]
+) -> None:
+    suspend_mailbox(mailbox=cast.mailbox)
+    shown = page(signed_in(cast.owner), cast.mailbox)
+    assert "Nothing to recover" in shown
+    assert f'href="{reverse("resume_mailbox", args=[cast.mailbox.pk])}"' not in shown
+
+
 def test_a_deleted_mailbox_gives_nothing_back(
     three: Mailbox, dovecot: Dovecot, cast: Cast, signed_in: Callable[[User], Client]
 ) -> None:
@@ -293,3 +303,18 @@ def test_a_deleted_mailbox_gives_nothing_back(
     for values in ({"id": "1"}, {"since": since}):
         assert "restore it first" in press(client, "restore_removed_mail", three, **values)
     assert dovecot.uids(three) == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Thu, 3 Sep 2026 10:02:00 +0200", "09/03/2026 10:02 a.m."),
+        ("3 Sep 2026 08:02:00 -0000", "09/03/2026 10:02 a.m."),
+        ("Fri, 31 Dec 9999 23:59:00 -2300", "Fri, 31 Dec 9999 23:59:00 -2300"),
+        ("yesterday\x1b[31m", "yesterday?[31m"),
+        ("", ""),
+    ],
+)
+def test_when_a_message_was_written_is_told_in_words(said: str, shown: str) -> None:
+    with timezone.override("Europe/Paris"), translation.override("en"):
+        assert recovering._written(said) == shown
