@@ -78,6 +78,7 @@ INSTALLED_APPS = [
     "panel.accounts",
     "panel.addresses",
     "panel.connections",
+    "panel.retention",
     "panel.service",
 ]
 MIDDLEWARE = [
@@ -300,6 +301,16 @@ CELERY_BEAT_SCHEDULE = {
         "task": "panel.connections.tasks.start_ending_too_much",
         "schedule": 300.0,
         "options": {"expires": 300},
+    },
+    "note copies of what POP deleted": {
+        "task": "panel.retention.tasks.start_noting_kept_copies",
+        "schedule": 60.0,
+        "options": {"expires": 60},
+    },
+    "make room": {
+        "task": "panel.retention.tasks.start_making_room",
+        "schedule": 30.0,
+        "options": {"expires": 30},
     },
     "look for the records that prove domains": {
         "task": "panel.addresses.tasks.start_due_domain_claims",
