@@ -304,8 +304,8 @@ CELERY_BEAT_SCHEDULE = {
     },
     "note copies of what POP deleted": {
         "task": "panel.retention.tasks.start_noting_kept_copies",
-        "schedule": 60.0,
-        "options": {"expires": 60},
+        "schedule": 30.0,
+        "options": {"expires": 30},
     },
     "make room": {
         "task": "panel.retention.tasks.start_making_room",

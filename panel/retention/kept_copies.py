@@ -50,7 +50,7 @@ WAIT, WAIT_IN_TRANSACTION = 120.0, 10.0
 AT_A_TIME = 1200.0
 #: How far back the frequent look goes: POP sessions that began and that ended in these times. It is done more often,
 #: and the log may be a little behind. What it misses, the nightly look finds.
-BEGAN_LATELY, ENDED_LATELY = timedelta(minutes=20), timedelta(minutes=5)
+BEGAN_LATELY, ENDED_LATELY = timedelta(minutes=10), timedelta(minutes=3)
 
 _KEEP_DAYS = Mailbox.PopDeletes.KEEP_DAYS.value
 

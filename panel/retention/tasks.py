@@ -38,8 +38,10 @@ def end_kept_copies(*, at: str | None = None, dry_run: bool = False, after: int 
 
 @job_kind(_("Noting copies of what POP deleted"), hidden=True)
 def note_kept_copies() -> dict[str, Any]:
-    """Note since when there is a copy, where POP deleted something lately."""
-    return kept_copies.end_due_of_lately(now=timezone.now()).as_json()
+    """Note since when there is a copy, where POP deleted something lately; a mailbox that is almost full gets room."""
+    report = kept_copies.end_due_of_lately(now=timezone.now())
+    making_room.start_where_needed()
+    return report.as_json()
 
 
 @job_kind(_("Making room in mailboxes that are almost full"))

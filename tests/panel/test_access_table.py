@@ -183,6 +183,8 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "list_removed_mail",
             "restore_removed_mail",
             "erase_removed_mail",
+            "switch_mailbox_to_imap",
+            "switch_mailbox_to_pop",
         ),
         lambda stage: {"pk": stage.cast.mailbox.pk},
     ),
