@@ -34,6 +34,11 @@ def download(box: Box) -> list[str]:
     return found
 
 
+def pop_sees(box: Box) -> int:
+    with box.pop() as pop:
+        return pop.stat()[0]
+
+
 def unread(box: Box) -> int:
     with box.imap() as client:
         client.select("INBOX", readonly=True)
@@ -117,8 +122,8 @@ def test_to_delete_at_once_asks_what_of_the_hidden_ones(stand: Stand) -> None:
     assert "Saved." in answer
     wait_for(lambda: subjects_removed(ended) == {WELCOME, *MAIL}, "the hidden messages to end")
     assert ended.subjects() == []
-    found: list[str] = []
-    wait_for(lambda: bool(found.extend(download(shown)) or found), "POP to be offered them again")
+    wait_for(lambda: pop_sees(shown) == 4, "POP to be offered them again")
+    found = download(shown)
     assert found == [WELCOME, *MAIL]
     assert subjects_removed(shown) == {WELCOME, *MAIL}
 
@@ -153,10 +158,10 @@ def download_refused(box: Box) -> bool:
 
 @pytest.mark.long
 def test_copies_end_early_before_a_sender_is_refused(stand: Stand) -> None:
-    large = "x\n" * 15_000
+    large = "x\n" * 15_000  # 45 KB, as IMAP counts
     boxes = {}
     for policy in ("keep:30", "keep"):
-        box = boxes[policy] = stand.new_mailbox("--quota", "220K")
+        box = boxes[policy] = stand.new_mailbox("--quota", "198K")
         stand.must("setmailbox", box.address, "--pop-deletes", policy)
         download(box)
         for number in range(4):
@@ -170,5 +175,6 @@ def test_copies_end_early_before_a_sender_is_refused(stand: Stand) -> None:
     for policy, answer in (("keep:30", "delivered"), ("keep", "refused")):
         address = boxes[policy].address
         assert address in stand.command("deliver", address, stdin=message).json[answer]
-    assert kept.subjects() == ["Large 1", "Large 2", "Large 3", "New"]
+    # It is above the line again: the next may end already.
+    assert {"Large 3", "New"} <= set(kept.subjects())
     assert "ended early" in PanelClient(stand).get(page_of(PanelClient(stand), kept))
