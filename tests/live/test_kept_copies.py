@@ -161,7 +161,7 @@ def test_copies_end_early_before_a_sender_is_refused(stand: Stand) -> None:
     large = "x\n" * 15_000  # 45 KB, as IMAP counts
     boxes = {}
     for policy in ("keep:30", "keep"):
-        box = boxes[policy] = stand.new_mailbox("--quota", "198K")
+        box = boxes[policy] = stand.new_mailbox("--quota", "190K")
         stand.must("setmailbox", box.address, "--pop-deletes", policy)
         download(box)
         for number in range(4):
