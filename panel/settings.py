@@ -78,6 +78,7 @@ INSTALLED_APPS = [
     "panel.accounts",
     "panel.addresses",
     "panel.connections",
+    "panel.retention",
     "panel.service",
 ]
 MIDDLEWARE = [
@@ -306,6 +307,16 @@ CELERY_BEAT_SCHEDULE = {
         "args": ["find_mailbox_notices"],
         "schedule": 300.0,
         "options": {"expires": 300},
+    },
+    "note copies of what POP deleted": {
+        "task": "panel.retention.tasks.start_noting_kept_copies",
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
+    "make room": {
+        "task": "panel.retention.tasks.start_making_room",
+        "schedule": 30.0,
+        "options": {"expires": 30},
     },
     "look for the records that prove domains": {
         "task": "panel.addresses.tasks.start_due_domain_claims",

@@ -312,7 +312,8 @@ class Box:
 
     def _subjects(self) -> list[str]:
         with self.imap() as client:
-            client.select("INBOX", readonly=True)
+            if client.select("INBOX", readonly=True)[1] == [b"0"]:
+                return []
             _status, rows = client.fetch("1:*", "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
             return [row[1].decode().split(": ", 1)[1].strip() for row in rows if isinstance(row, tuple)]
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from mailbackend.addresses import AddressError, parse_address
 from mailbackend.dovecot.names import RECOVERABLE, RECOVERABLE_PREFIX
+from mailbackend.maildir import POP_KEYWORDS
 
 #: What the panel calls, by the API's names.
 ALLOWED_COMMANDS = frozenset(
@@ -51,6 +52,13 @@ _QUERY = re.compile(
 _WITH_MARK = re.compile(rf"mailbox (INBOX|\*|{re.escape(RECOVERABLE)}) KEYWORD (\$Pop(?:Main|[1-9]))\Z")
 #: All that is asked about them is whether there is one.
 _WITH_MARK_FIELDS = ("uid",)
+#: What is asked about a message of the inbox that POP hides, and how such messages are named: by one of POP's marks.
+_HIDDEN_FIELDS = ("uid", "guid", "date.saved.unixtime", "size.virtual")
+_MARKED = ("(", *" OR ".join(f"KEYWORD {mark}" for mark in POP_KEYWORDS).split(), ")")
+_HIDDEN_QUERY = re.compile(
+    r"mailbox INBOX uid [0-9]{1,10}(:[0-9]{1,10})?(,[0-9]{1,10}(:[0-9]{1,10})?)* "
+    rf"{re.escape(' '.join(_MARKED))}\Z"
+)
 #: The highest UID (RFC 3501, section 2.3.1.1).
 _UID_MAX = 2**32 - 1
 #: UIDs that one question is about, and messages that one order ends: bounds the answer's length and the time until it.
@@ -183,6 +191,23 @@ class KeptMessage:
 
     uid: int
     removed_at: datetime
+    size: int
+
+
+@dataclass(frozen=True)
+class HiddenMessage:
+    """A message of the inbox that a POP program deleted and that was kept: POP hides it, IMAP shows it.
+
+    Attributes:
+        uid: its UID (RFC 3501) in the inbox.
+        guid: what it is known by, whatever becomes of the folder's index.
+        saved_at: when it came into the inbox, in whole seconds.
+        size: its size in bytes, as a quota counts it.
+    """
+
+    uid: int
+    guid: str
+    saved_at: datetime
     size: int
 
 
@@ -330,6 +355,63 @@ class Doveadm:
             # To 2.3 it is an error where nothing was ever removed; to 2.4 it is none.
             if answer.exit_code != _EX_NOHOST:
                 _raise_for(answer, command)
+
+    def hidden_messages(self, addresses: Sequence[str]) -> list[list[HiddenMessage] | DoveadmError]:
+        """Return which messages of their inboxes POP hides from a device of some mailboxes, in one question.
+
+        Args:
+            addresses: the mailboxes, at most 1,000. What all of them hide is one answer, which has an end.
+
+        Returns:
+            what each hides, in the same order; or why it is not known.
+
+        Raises:
+            ValueError: if one is not an address in its stored form.
+            MailServiceDown: if nobody answers.
+            DoveadmError: if doveadm refuses the whole question or its answer cannot be understood.
+        """
+        query = ["mailbox", "INBOX", "uid", f"1:{_UID_MAX}", *_MARKED]
+        commands = [
+            Command("fetch", {"user": address, "field": _HIDDEN_FIELDS, "query": query})
+            for address in addresses
+        ]
+        return [
+            _hidden_messages(answer, command)
+            for command, answer in zip(commands, self.batch(commands), strict=True)
+        ]
+
+    def end_hidden(self, address: str, uids: Iterable[int]) -> None:
+        """Remove messages of the inbox that POP hides; they are put aside as whatever is removed. Others stay.
+
+        Args:
+            address: the mailbox.
+            uids: which messages. One that POP does not hide any more, or that is gone, is no error.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form, or a UID is none.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers. Some may have been removed.
+            DoveadmError: if doveadm refuses. Some may have been removed.
+        """
+        for uid_set in uid_sets(uids):
+            self._one(Command("expunge", {"user": address, "query": _hidden_query(uid_set)}))
+
+    def show_hidden(self, address: str, uids: Iterable[int]) -> None:
+        """Take POP's marks off messages of the inbox: every POP program is offered them again.
+
+        Args:
+            address: the mailbox.
+            uids: which messages. One that has no mark, or is gone, is no error.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form, or a UID is none.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers. Some may be shown.
+            DoveadmError: if doveadm refuses. Some may be shown.
+        """
+        for uid_set in uid_sets(uids):
+            parameters = {"user": address, "flag": list(POP_KEYWORDS), "query": _hidden_query(uid_set)}
+            self._one(Command("flagsRemove", parameters))
 
     def folders(self, address: str) -> set[str]:
         """Return the names of a mailbox's folders, as Dovecot writes them in UTF-8.
@@ -549,6 +631,10 @@ def _query(uid_set: str) -> list[str]:
     return ["mailbox", RECOVERABLE, "uid", uid_set]
 
 
+def _hidden_query(uid_set: str) -> list[str]:
+    return ["mailbox", "INBOX", "uid", uid_set, *_MARKED]
+
+
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
@@ -570,9 +656,9 @@ def _checked(command: Command) -> dict[str, str | bool | list[str]]:
 
 
 def _check_reach(command: Command) -> None:
-    """Commands that can reach any message are sent about what was removed alone, and read no more than its head.
+    """Commands that can reach any message are sent about what was removed, or what bears one of POP's marks, alone.
 
-    POP's marks are the exception: they are set and cleared on messages that bear one, wherever those are.
+    They read no more than the head of what was removed.
     """
     if command.name in ("who", "kick", "quotaGet"):
         return
@@ -584,6 +670,8 @@ def _check_reach(command: Command) -> None:
     asked = " ".join(query) if isinstance(query, list | tuple) else ""
     if (marked := _WITH_MARK.match(asked)) is not None:
         may_be_sent = _may_mark(command.name, given, place=marked[1], mark=marked[2])
+    elif _HIDDEN_QUERY.match(asked):
+        may_be_sent = _may_be_sent_about_hidden(command.name, given)
     else:
         may_be_sent = _may_be_sent(command.name, given, asks=bool(_QUERY.match(asked)), bare=not query)
     if not may_be_sent:
@@ -630,6 +718,17 @@ def _may_mark(name: str, given: dict[str, Any], *, place: str, mark: str) -> boo
             return given == {"field": _WITH_MARK_FIELDS}
         case _:
             return False
+
+
+def _may_be_sent_about_hidden(name: str, given: dict[str, Any]) -> bool:
+    """Say whether a command's parameters are ones that are sent about messages that POP hides."""
+    match name:
+        case "fetch":
+            return given == {"field": _HIDDEN_FIELDS}
+        case "flagsRemove":
+            return given == {"flag": list(POP_KEYWORDS)}
+        case _:
+            return name == "expunge" and not given
 
 
 def _is_folder(name: object) -> bool:
@@ -716,6 +815,22 @@ def _kept_message(row: Mapping[str, str]) -> KeptMessage:
         return KeptMessage(uid, datetime.fromtimestamp(saved, UTC), size)
     except (KeyError, ValueError, OverflowError, OSError) as err:
         raise DoveadmError("The mail service's answer about removed messages cannot be understood.") from err
+
+
+def _hidden_messages(answer: Answer, command: Command) -> list[HiddenMessage] | DoveadmError:
+    try:
+        _raise_for(answer, command)
+        return [_hidden_message(row) for row in answer.rows]
+    except DoveadmError as err:
+        return err
+
+
+def _hidden_message(row: Mapping[str, str]) -> HiddenMessage:
+    try:
+        uid, guid, saved, size = (row[name] for name in _HIDDEN_FIELDS)
+        return HiddenMessage(int(uid), guid, datetime.fromtimestamp(int(saved), UTC), int(size))
+    except (KeyError, ValueError, OverflowError, OSError) as err:
+        raise DoveadmError("The mail service's answer about hidden messages cannot be understood.") from err
 
 
 def _headers(row: Mapping[str, str]) -> tuple[int, Headers]:

@@ -7,11 +7,14 @@ What POP deletes is inherited at every connection (panel.addresses.views_for_dov
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import QuerySet
+from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -47,6 +50,13 @@ class PopPolicy:
     def as_command(self) -> str:
         """As commands write it: keep:30, keep or delete."""
         return f"keep:{self.days}" if self.deletes == Mailbox.PopDeletes.KEEP_DAYS else self.deletes
+
+    @property
+    def shown_until(self) -> date | None:
+        """Until which day IMAP shows what a POP program deletes today; None where no day says it."""
+        if self.deletes != Mailbox.PopDeletes.KEEP_DAYS:
+            return None
+        return timezone.localdate() + timedelta(days=self.days or POP_KEEP_DAYS)
 
     @property
     def in_words(self) -> str:
@@ -136,6 +146,33 @@ def what_counts(row: Level | Mailbox | None) -> Inherited:
 def what_would_count(row: Level | Mailbox) -> Inherited:
     """Return what would count if this one said nothing itself."""
     return what_counts(_above(row))
+
+
+def pop_policies(mailboxes: Iterable[Mailbox]) -> dict[int, PopPolicy]:
+    """Return what happens to messages that POP deletes in several mailboxes, by their keys. Costs one query.
+
+    Args:
+        mailboxes: read with `domain__customer`.
+    """
+    platform = Installation.objects.first()
+    found = {}
+    for mailbox in mailboxes:
+        levels = (mailbox, mailbox.domain, mailbox.domain.customer, platform)
+        found[mailbox.pk] = _policy(
+            next((row for row in levels if row is not None and row.pop_deletes), None)
+        )
+    return found
+
+
+def inheriting_pop_policy(level: Level) -> QuerySet[Mailbox]:
+    """Return the mailboxes that have from this level, or through it, what happens to messages that POP deletes."""
+    mailboxes = Mailbox.objects.filter(pop_deletes="")
+    if isinstance(level, Domain):
+        return mailboxes.filter(domain=level)
+    mailboxes = mailboxes.filter(domain__pop_deletes="")
+    if isinstance(level, Customer):
+        return mailboxes.filter(domain__customer=level)
+    return mailboxes.filter(domain__customer__pop_deletes="")
 
 
 def read_pop_policy(text: str) -> PopPolicy | None:

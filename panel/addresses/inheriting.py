@@ -15,6 +15,7 @@ from panel.addresses.limits import check_default_quota
 from panel.addresses.models import Domain
 from panel.core import audit
 from panel.core.errors import Conflict
+from panel.core.jobs import start_job
 from panel.core.models import Installation
 
 
@@ -74,6 +75,13 @@ def set_inherited(
                 before=before,
                 after=after,
             )
+        if {"pop_deletes", "pop_keep_days"} & set(after):
+            follow_inherited_pop_policy(level)
+
+
+def follow_inherited_pop_policy(level: Level) -> None:
+    """Have what is hidden from POP follow what a level says now, or where a domain came to: a job of the part above."""
+    start_job("follow_inherited_pop_policy", level=_kind(level), pk=level.pk)
 
 
 def _kind(level: Level) -> str:

@@ -26,7 +26,8 @@ from mailbackend.passwords import hash_password
 from panel.accounts.limits import hashing
 from panel.accounts.models import Customer
 from panel.accounts.services import check_line
-from panel.addresses.inherited import read_pop_policy
+from panel.addresses.inherited import read_pop_policy, what_counts
+from panel.addresses.inheriting import follow_inherited_pop_policy
 from panel.addresses.limits import check_default_quota, check_limits, check_quota, check_storage, is_more
 from panel.addresses.models import Domain, Mailbox, PasswordLink
 from panel.addresses.owners import forget_owners
@@ -124,6 +125,7 @@ def edit_domain(
             audit.record("domain.left", target=domain, customer_id=had.pk)
             audit.record("domain.joined", target=domain, customer_id=customer.pk)
             _update(domain, version, "", customer=customer)
+            follow_inherited_pop_policy(domain)
             version = None
         _update(domain, version, "domain.edited", default_quota_bytes=default_quota_bytes)
 
@@ -348,8 +350,16 @@ def save_mailbox_password(*, mailbox: Mailbox, hashed: str, action: str, version
         end_sessions(mailbox)
 
 
-def set_pop_policy(*, mailbox: Mailbox, policy: str) -> None:
+def set_pop_policy(*, mailbox: Mailbox, policy: str, end_hidden: bool = False) -> None:
     """Say what happens to a message that a POP program deletes: `keep:N` (days), `keep`, `delete` or `inherit`.
+
+    It counts from the next connection on; a job (panel.retention) has the messages follow that POP hides until now.
+
+    Args:
+        mailbox: whose.
+        policy: as above.
+        end_hidden: whether these messages end, if messages are deleted at once from now on. They can be recovered.
+            Otherwise POP is offered them again, and nothing is lost.
 
     Raises:
         Problem: if it is none of these.
@@ -360,7 +370,11 @@ def set_pop_policy(*, mailbox: Mailbox, policy: str) -> None:
         values: dict[str, Any] = {"pop_deletes": "", "pop_keep_days": None}
     else:
         values = {"pop_deletes": own.deletes, "pop_keep_days": own.days}
-    _update(mailbox, None, "mailbox.pop_policy_set", **values)
+    with transaction.atomic():
+        before = what_counts(mailbox).pop
+        _update(mailbox, None, "mailbox.pop_policy_set", **values)
+        if what_counts(mailbox).pop != before or end_hidden:
+            start_job("follow_pop_policy", mailbox=mailbox.pk, end_hidden=end_hidden)
 
 
 def suspend_mailbox(*, mailbox: Mailbox, reason: str = "") -> None:

@@ -11,7 +11,6 @@ from django.utils.translation import gettext_lazy as _
 
 from panel.addresses import bulk, checkmail, claims, device_passwords, draining, purging, sessions
 from panel.addresses.report import Report
-from panel.core.clock import moment
 from panel.core.jobs import job_kind, start_job
 
 
@@ -63,12 +62,6 @@ def complete_creation(*, domain_id: int) -> dict[str, Any]:
 def check_mail(*, repair: bool = False, thorough: bool = False) -> dict[str, Any]:
     """Check that rows, homes and logins agree."""
     return checkmail.check_mail(repair=repair, thorough=thorough).as_json()
-
-
-@job_kind(_("Removing deleted mailboxes for good"))
-def purge(*, at: str | None = None, dry_run: bool = False) -> dict[str, Any]:
-    """Purge what was deleted longer ago than it can be restored."""
-    return purging.purge(now=moment(at, dry_run=dry_run), dry_run=dry_run).as_json()
 
 
 @job_kind(_("Looking for mail that came too late"), hidden=True)

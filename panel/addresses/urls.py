@@ -54,7 +54,6 @@ urlpatterns = [
     path("mailboxes/<int:pk>/setup/", views.set_up_mailbox, name="set_up_mailbox"),
     path("mailboxes/<int:pk>/settings/", views.show_mailbox_settings, name="show_mailbox_settings"),
     path("mailboxes/<int:pk>/rename/", views.rename_mailbox, name="rename_mailbox"),
-    path("mailboxes/<int:pk>/pop/", views.set_mailbox_pop_policy, name="set_mailbox_pop_policy"),
     path("mailboxes/<int:pk>/edit/", views.edit_mailbox, name="edit_mailbox"),
     path("mailboxes/<int:pk>/password/", views.set_mailbox_password, name="set_mailbox_password"),
     path("mailboxes/<int:pk>/suspend/", views.suspend_mailbox, name="suspend_mailbox"),

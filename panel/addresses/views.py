@@ -27,11 +27,10 @@ from panel.addresses.forms import (
     DomainProtocolsForm,
     EditMailboxForm,
     MailboxPasswordForm,
-    PopPolicyForm,
     RenameMailboxForm,
 )
 from panel.addresses.hub import hub, mailbox_of_page, restorable_until
-from panel.addresses.inherited import what_counts, what_would_count
+from panel.addresses.inherited import what_counts
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.password_links import link_works
 from panel.addresses.strength import strength
@@ -326,21 +325,6 @@ def rename_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("set_up_mailbox", mailbox.pk)
 
     return handle_form(request, form, save, "addresses/rename_mailbox.html", {"mailbox": mailbox})
-
-
-@login_required
-@require_http_methods(["GET", "HEAD", "POST"])
-def set_mailbox_pop_policy(request: HttpRequest, pk: int) -> HttpResponse:
-    """Say what happens to a message that a POP program deletes."""
-    mailbox = _mailbox_to_change(request, pk)
-    form = PopPolicyForm(request.POST or None, row=mailbox, inherited=what_would_count(mailbox))
-
-    def save() -> HttpResponse:
-        services.set_pop_policy(mailbox=mailbox, policy=form.policy)
-        messages.success(request, _("Saved. It counts from the next POP connection on."))
-        return redirect("show_mailbox_settings", mailbox.pk)
-
-    return handle_form(request, form, save, "addresses/set_mailbox_pop_policy.html", {"mailbox": mailbox})
 
 
 @login_required

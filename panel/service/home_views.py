@@ -23,6 +23,7 @@ from panel.addresses import selectors
 from panel.addresses.list_views import mailbox_list
 from panel.addresses.models import Mailbox
 from panel.core.attention import gravest_first
+from panel.retention import attention as of_retention
 from panel.service import attention, first_steps
 from panel.service.selectors import Service, read_supervisor
 from panel.service.words import state_words
@@ -55,7 +56,11 @@ def hide_first_steps(request: HttpRequest) -> HttpResponse:
 
 def _above_list(person: User) -> dict[str, Any]:
     now = timezone.now()
-    found = [*attention.of_shut_out(person), *of_addresses.for_customers_people(person, now)]
+    found = [
+        *attention.of_shut_out(person),
+        *of_addresses.for_customers_people(person, now),
+        *of_retention.for_customers_people(person, now),
+    ]
     steps = first_steps.for_customers_people(person)
     return {"steps": steps, "attention": gravest_first(found) if found or not steps else None}
 

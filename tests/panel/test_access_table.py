@@ -196,6 +196,8 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "create_device",
             "require_devices",
             "end_mailbox_sessions",
+            "switch_mailbox_to_imap",
+            "switch_mailbox_to_pop",
         ),
         lambda stage: {"pk": stage.cast.mailbox.pk},
     ),

@@ -10,8 +10,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from panel.addresses import device_passwords, selectors, services
+from panel.addresses.models import Mailbox
 from panel.addresses.showing import mailbox_as_json
 from panel.core import commands
+from panel.core.errors import Problem
 
 
 class Command(commands.Command):
@@ -40,6 +42,16 @@ class Command(commands.Command):
             help=_("what becomes of messages that POP programs delete: keep:DAYS, keep, delete, or inherit"),
         )
 
+        parser.add_argument(
+            "--hidden-copies",
+            choices=["show", "end"],
+            default="show",
+            help=_(
+                "with --pop-deletes delete: what becomes of the messages that POP hides until now: offered to POP "
+                "again (show), or removed, from where they can be recovered (end)"
+            ),
+        )
+
     def answer(self, **options: Any) -> dict[str, Any]:
         """Change the mailbox."""
         mailbox = selectors.get_mailbox(options["address"])
@@ -48,11 +60,17 @@ class Command(commands.Command):
             changes["quota_bytes"] = commands.size_argument(options["quota"])
         if options["protocols"] is not None:
             changes |= commands.protocols_argument(options["protocols"])
+        if options["hidden_copies"] == "end" and options["pop_deletes"] != Mailbox.PopDeletes.DELETE:
+            raise Problem(_("--hidden-copies end goes with --pop-deletes delete."))
         with transaction.atomic():
             if changes:
                 services.edit_mailbox(mailbox=mailbox, **changes)
             if options["pop_deletes"] is not None:
-                services.set_pop_policy(mailbox=mailbox, policy=options["pop_deletes"])
+                services.set_pop_policy(
+                    mailbox=mailbox,
+                    policy=options["pop_deletes"],
+                    end_hidden=options["hidden_copies"] == "end",
+                )
             if options["require_device_passwords"] or options["allow_main_password"]:
                 required = bool(options["require_device_passwords"])
                 device_passwords.require_devices(mailbox=mailbox, required=required)

@@ -1,4 +1,4 @@
-"""purge [--dry-run] [--at TIME]: end for good what was deleted longer ago than it can be restored."""
+"""What the commands share that end something for good whose time is over."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop
 
 from panel.addresses import report
 from panel.core import clock, commands, jobs
 
 
-class Command(commands.Command):
-    """Purge deleted mailboxes and domains."""
+class EndingCommand(commands.Command):
+    """A command that runs a job which ends what is over: `[--dry-run] [--at TIME]`.
 
-    help = gettext_noop(
-        "Remove for good the mailboxes and domains that were deleted longer ago than they can be restored."
-    )
+    Attributes:
+        job: the kind of job; it takes `at` and `dry_run`, and answers with a `panel.addresses.report.Report`.
+    """
+
+    job = ""
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the switches."""
@@ -25,9 +26,9 @@ class Command(commands.Command):
         parser.add_argument("--at", metavar="TIME", help=_("act as if it were then (with --dry-run)"))
 
     def answer(self, **options: Any) -> dict[str, Any]:
-        """Purge, in the foreground, as a job like any other."""
+        """End it, in the foreground, as a job like any other."""
         clock.moment(options["at"], dry_run=options["dry_run"])  # refused before there is a job
-        job = jobs.run_in_foreground("purge", at=options["at"], dry_run=options["dry_run"])
+        job = jobs.run_in_foreground(self.job, at=options["at"], dry_run=options["dry_run"])
         return dict(job.report)
 
     def failed(self, answer: dict[str, Any]) -> str:

@@ -1,0 +1,113 @@
+"""Jobs of the part."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import shared_task
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from mailbackend.dovecot.doveadm import DoveadmError
+from panel.core.clock import moment
+from panel.core.jobs import job_kind, start_job
+from panel.retention import following, kept_copies, making_room, purging, switching
+from panel.retention.kept_copies import living_mailboxes
+
+logger = logging.getLogger(__name__)
+
+
+@job_kind(_("Removing what is over: deleted mailboxes, copies of what POP deleted"))
+def purge(*, at: str | None = None, dry_run: bool = False) -> dict[str, Any]:
+    """Purge what was deleted longer ago than it can be restored, and end copies whose days are over."""
+    report, last = purging.purge(now=moment(at, dry_run=dry_run), dry_run=dry_run)
+    if last is not None:
+        start_job("end_kept_copies", at=at, dry_run=dry_run, after=last)
+    return report.as_json()
+
+
+@job_kind(_("Ending copies of what POP deleted"))
+def end_kept_copies(*, at: str | None = None, dry_run: bool = False, after: int = 0) -> dict[str, Any]:
+    """End copies whose days are over; what one run leaves is another job's."""
+    report, last = kept_copies.end_due(now=moment(at, dry_run=dry_run), dry_run=dry_run, after=after)
+    if last is not None:
+        start_job("end_kept_copies", at=at, dry_run=dry_run, after=last)
+    return report.as_json()
+
+
+@job_kind(_("Noting copies of what POP deleted"), hidden=True)
+def note_kept_copies() -> dict[str, Any]:
+    """Note since when there is a copy, where POP deleted something lately; a mailbox that is almost full gets room."""
+    report = kept_copies.end_due_of_lately(now=timezone.now())
+    making_room.start_where_needed()
+    return report.as_json()
+
+
+@job_kind(_("Making room in mailboxes that are almost full"))
+def make_room(*, mailboxes: list[int]) -> dict[str, Any]:
+    """End the oldest kept copies of some mailboxes."""
+    return making_room.make_room(mailboxes).as_json()
+
+
+@job_kind(_("Following what becomes of messages that POP deletes"), hidden=True)
+def follow_pop_policy(*, mailbox: int, end_hidden: bool = False, again: bool = True) -> dict[str, Any]:
+    """Have what POP hides in a mailbox follow what counts there now, and once more a little later."""
+    row = living_mailboxes().filter(pk=mailbox).first()
+    if row is None:
+        return {}
+    if again:
+        start_job(
+            "follow_pop_policy",
+            delay=following.LOOK_AGAIN_AFTER,
+            mailbox=mailbox,
+            end_hidden=end_hidden,
+            again=False,
+        )
+    return dict(following.follow(row, end_hidden=end_hidden))
+
+
+@job_kind(_("Following what mailboxes inherit about POP"))
+def follow_inherited_pop_policy(*, level: str, pk: int, after: int = 0, again: bool = True) -> dict[str, Any]:
+    """Do the same in all mailboxes that inherit from a level; what one run leaves is another job's."""
+    row = following.level_of(level, pk)
+    if row is None:
+        return {}
+    if again and not after:
+        start_job(
+            "follow_inherited_pop_policy", delay=following.LOOK_AGAIN_AFTER, level=level, pk=pk, again=False
+        )
+    report, last = following.follow_below(row, after=after)
+    if last is not None:
+        start_job("follow_inherited_pop_policy", level=level, pk=pk, after=last, again=again)
+    return report.as_json()
+
+
+@job_kind(_("Bringing back what POP deleted"))
+def restore_what_pop_deleted(*, mailbox: int, until: str) -> dict[str, Any]:
+    """Bring back what was removed from a mailbox by POP, or by a job after POP had deleted it."""
+    row = living_mailboxes().filter(pk=mailbox).first()
+    return {} if row is None else switching.restore_what_pop_deleted(row, until=until)
+
+
+@job_kind(_("Offering hidden messages to POP again"))
+def show_hidden_messages(*, mailbox: int) -> dict[str, Any]:
+    """Offer to POP again what it hides in a mailbox."""
+    row = living_mailboxes().filter(pk=mailbox).first()
+    return {} if row is None else {"shown": kept_copies.show_copies(row, kept_copies.hidden_in(row))}
+
+
+@shared_task
+def start_noting_kept_copies() -> None:
+    """Start the job above where POP deleted something lately: mostly nothing did."""
+    if kept_copies.lately_deleted_from(timezone.now()).exists():
+        start_job("note_kept_copies")
+
+
+@shared_task
+def start_making_room() -> None:
+    """Start the job above where a mailbox that keeps copies is almost full."""
+    try:
+        making_room.start_where_needed()
+    except DoveadmError as err:
+        logger.warning("Whether mailboxes are almost full could not be asked: %s", err)
