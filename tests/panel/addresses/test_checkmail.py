@@ -115,7 +115,7 @@ def test_abandoned_build_is_cleared(cast: Cast) -> None:
 
 def test_missing_views_are_made_again(cast: Cast) -> None:
     drop_views()
-    assert len(problems(cast, repair=False)) == 2
+    assert len(problems(cast, repair=False)) == 3
     assert all(mended for _problem, mended in problems(cast, repair=True))
     assert missing_views() == []
 
