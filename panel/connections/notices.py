@@ -242,6 +242,8 @@ def _open(person: User, mailbox: Mailbox) -> QuerySet[MailboxNotice]:
 def _told(kind: MailboxNotice.Kind, rows: Sequence[MailboxNotice], mailbox: Mailbox) -> Told | None:
     last = max(row.pk for row in rows)
     if kind == _Kind.SHARED_POP:
+        if mailbox.device_required:
+            return None  # That password opens no mail program any more.
         words = _("POP programs in different places deleted mail with the mailbox's own password.")
         advice = _(
             "If these are two devices, each of them misses what the other has fetched. Give each a device password: "

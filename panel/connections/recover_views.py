@@ -6,7 +6,7 @@ mailbox, and its owner, may bring back and erase.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import Min
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -26,7 +27,7 @@ from mailbackend.dovecot.doveadm import DoveadmError
 from panel.accounts.access import open_to_owners, person_of
 from panel.addresses.hub import hub, mailbox_looked_after_by, mailbox_of_page
 from panel.addresses.models import Mailbox
-from panel.connections import recovering, restoring
+from panel.connections import recovering, removals, restoring
 from panel.connections.gone import NAMED, sessions_named
 from panel.connections.removals import recovery_time
 from panel.connections.restoring import Choice
@@ -63,7 +64,6 @@ def list_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
     sessions = sessions_named(mailbox, names)
     if names and not sessions:
         raise Http404
-    yesterday = timezone.localtime() - timedelta(days=1)
     context = {
         **_hub(request, mailbox),
         "q": text,
@@ -71,7 +71,7 @@ def list_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
         "job": _job(mailbox, request.GET.get("job", "")),
         "days": recovery_time().days,
         "searched": recovering.LOOKED_THROUGH,
-        "form": SinceForm(initial={"since": datetime.combine(yesterday.date(), time(9))}),
+        "form": SinceForm(initial={"since": _since(request, mailbox, sessions)}),
     }
     try:
         listing = recovering.listing_for(
@@ -121,6 +121,17 @@ def erase_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("list_removed_mail", pk)
 
     return _or_back(request, mailbox, erase)
+
+
+def _since(request: HttpRequest, mailbox: Mailbox, sessions: Sequence[tuple[str, str]]) -> datetime:
+    """Return what is offered as the begin of what is to come back: of some sessions, when they began to remove."""
+    if sessions:
+        rows = removals.removed_by(person_of(request), mailbox, sessions).order_by()
+        first: datetime | None = rows.aggregate(first=Min("removed_at"))["first"]
+        if first is not None:
+            return timezone.make_naive(first)
+    yesterday = timezone.localtime() - timedelta(days=1)
+    return datetime.combine(yesterday.date(), time(9))
 
 
 def _ask_to_erase(

@@ -98,7 +98,7 @@ def listing_for(
     kept = chosen(api, mailbox, Choice())
     found: Sequence[KeptMessage] = kept
     if sessions:
-        uids = removals.removed_by(person, mailbox, sessions)
+        uids = set(removals.removed_by(person, mailbox, sessions).values_list("uid", flat=True))
         some = [message for message in kept if message.uid in uids]
         rows = removals.rows_of(mailbox, some)
         found = kept = [message for message in some if message.uid in rows]

@@ -91,8 +91,10 @@ def count_for_pop(node: str, sessions: Iterable[str]) -> None:
         found.order_by().update(expunged=Coalesce(count, 0))
 
 
-def removed_by(person: User, mailbox: Mailbox, sessions: Sequence[tuple[str, str]]) -> set[int]:
-    """Return the UIDs of what sessions removed from a mailbox and can be brought back.
+def removed_by(
+    person: User, mailbox: Mailbox, sessions: Sequence[tuple[str, str]]
+) -> QuerySet[RemovedMessage]:
+    """Return the rows of what sessions removed from a mailbox and can be brought back.
 
     Args:
         person: who asks: nothing is there for who may not see the mailbox.
@@ -102,7 +104,7 @@ def removed_by(person: User, mailbox: Mailbox, sessions: Sequence[tuple[str, str
     which = Q(pk=None)
     for node, session in sessions:
         which |= Q(node=node, session=session) if session else Q(session="")
-    return set(removed_for(person, mailbox).filter(which).values_list("uid", flat=True))
+    return removed_for(person, mailbox).filter(which)
 
 
 def removed_for(person: User, mailbox: Mailbox) -> QuerySet[RemovedMessage]:

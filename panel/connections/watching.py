@@ -108,7 +108,7 @@ def _rows_of(mailbox: Mailbox, cursor: Cursor) -> list[Connection]:
     """Return a mailbox's newest rows, and those that were open, however long ago they began."""
     newest = list(connections_of(mailbox)[:RECENT])
     missing = cursor.open.keys() - {row.pk for row in newest}
-    earlier = Connection.objects.filter(pk__in=missing, mailbox_id=mailbox.pk) if missing else ()
+    earlier = connections_of(mailbox).filter(pk__in=missing).order_by() if missing else ()
     return [*newest, *earlier]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import imaplib
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -42,6 +43,33 @@ def test_a_device_password_from_its_page_to_a_mail_program(admin_page: Page, sta
         pass
     with box.imap():
         pass
+
+
+def test_a_protocol_that_a_domain_switches_off(admin_page: Page, stand: Stand) -> None:
+    box, page = stand.new_mailbox(), admin_page
+    with box.imap() as client:
+        page.goto(f"/domains/{box.address.partition('@')[2]}/")
+        page.get_by_role("link", name="Switch on or off").click()
+        page.get_by_label("IMAP", exact=True).uncheck()
+        page.get_by_role("button", name="Save").click()
+        expect(page.get_by_role("heading", name="Switch IMAP off on")).to_be_visible()
+        client.noop()
+        page.get_by_role("button", name="Switch off").click()
+        expect(page.get_by_text("Whoever was signed in on this domain is disconnected.")).to_be_visible()
+        wait_for(lambda: _ended(client), "the open session to end")
+    with pytest.raises(imaplib.IMAP4.error), box.imap():
+        pass
+    with box.pop() as pop:
+        assert pop.stat()[0] == 1
+    wait_for(
+        lambda: "protocol_off" in [row["reason"] for row in _connections(stand, box.address)],
+        "the refusal to be recorded with its reason",
+    )
+
+
+def _connections(stand: Stand, address: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = stand.must("connections", "--address", address)
+    return found
 
 
 def _is_used(page: Page) -> bool:

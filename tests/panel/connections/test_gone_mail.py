@@ -148,6 +148,8 @@ def test_from_the_session_to_its_messages_and_back(cast: Cast, signed_in: SignIn
     shown = page(client, cast.mailbox, session=str(mine.pk))
     assert ("Subject 1" in shown, "Subject 2" in shown, "Subject 3" in shown) == (True, False, False)
     assert "Only what one session removed is listed." in shown
+    began = timezone.localtime(NOW - timedelta(hours=1)).strftime("%Y-%m-%dT%H:%M")
+    assert f'value="{began}"' in shown
     assert f"{url_of(cast.mailbox)}?session={mine.pk}" in shown
     assert "downloaded 2 messages" in text_of(client, url_of(cast.mailbox, session=mine.pk))
     shown = page(signed_in(cast.manager), cast.mailbox, session="jobs")

@@ -66,6 +66,9 @@ def test_two_pop_devices_with_one_password(old: Mailbox, cast: Cast) -> None:
     assert "shared_pop" in found()
     text = text_of(owner_client(old), reverse("show_mailbox", args=[old.pk]))
     assert "POP programs in different places deleted mail" in text
+    Mailbox.objects.filter(pk=old.pk).update(device_required=True)
+    text = text_of(owner_client(old), reverse("show_mailbox", args=[old.pk]))
+    assert "POP programs in different places deleted mail" not in text
 
 
 def test_pop_that_deletes_beside_imap(old: Mailbox, signed_in: SignIn, cast: Cast) -> None:
