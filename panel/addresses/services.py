@@ -350,7 +350,7 @@ def save_mailbox_password(*, mailbox: Mailbox, hashed: str, action: str, version
         end_sessions(mailbox)
 
 
-def set_pop_policy(*, mailbox: Mailbox, policy: str, end_hidden: bool = False) -> None:
+def set_pop_policy(*, mailbox: Mailbox, policy: str, end_hidden: bool = False) -> Job | None:
     """Say what happens to a message that a POP program deletes: `keep:N` (days), `keep`, `delete` or `inherit`.
 
     It counts from the next connection on; a job (panel.retention) has the messages follow that POP hides until now.
@@ -360,6 +360,9 @@ def set_pop_policy(*, mailbox: Mailbox, policy: str, end_hidden: bool = False) -
         policy: as above.
         end_hidden: whether these messages end, if messages are deleted at once from now on. They can be recovered.
             Otherwise POP is offered them again, and nothing is lost.
+
+    Returns:
+        that job, or None where nothing changes.
 
     Raises:
         Problem: if it is none of these.
@@ -373,8 +376,9 @@ def set_pop_policy(*, mailbox: Mailbox, policy: str, end_hidden: bool = False) -
     with transaction.atomic():
         before = what_counts(mailbox).pop
         _update(mailbox, None, "mailbox.pop_policy_set", **values)
-        if what_counts(mailbox).pop != before or end_hidden:
-            start_job("follow_pop_policy", mailbox=mailbox.pk, end_hidden=end_hidden)
+        if what_counts(mailbox).pop == before and not end_hidden:
+            return None
+        return start_job("follow_pop_policy", mailbox=mailbox.pk, end_hidden=end_hidden)
 
 
 def suspend_mailbox(*, mailbox: Mailbox, reason: str = "") -> None:

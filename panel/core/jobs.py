@@ -118,6 +118,19 @@ def cancel_job(job: Job) -> None:
     Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).delete()
 
 
+def wait_for(job: Job, *, seconds: float) -> None:
+    """Wait until a saved job has ended, whatever came of it, but not for long: without a worker it stays a row.
+
+    Args:
+        job: committed already, or no worker sees it.
+        seconds: at most.
+    """
+    waiting = Job.objects.filter(pk=job.pk, state__in=[Job.State.QUEUED, Job.State.RUNNING])
+    until = time.monotonic() + seconds
+    while waiting.exists() and time.monotonic() < until:
+        time.sleep(0.1)
+
+
 def note_progress(report: dict[str, Any]) -> None:
     """Show on the page of the job that runs here how far it is. Saved once a second at most.
 

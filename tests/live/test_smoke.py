@@ -194,10 +194,12 @@ def test_pop_keeps_what_it_deletes_where_the_mailbox_says_so(stand: Stand) -> No
     with box.pop() as client:
         assert client.stat()[0] == 0
     assert box.subjects() == ["Welcome to your mailbox"]
+    # What was hidden until then is offered to POP again.
     stand.must("setmailbox", box.address, "--pop-deletes", "delete")
     box.deliver("Second")
     with box.pop() as client:
-        client.dele(1)
+        assert client.stat()[0] == 2
+        client.dele(2)
     assert box.subjects() == ["Welcome to your mailbox"]
 
 

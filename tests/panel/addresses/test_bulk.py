@@ -59,7 +59,7 @@ def test_rows_homes_and_logins_agree(cast: Cast) -> None:
         assert verify_password(PASSWORD, row.password)
     assert (saved[created[1].pk].display_name, saved[created[1].pk].quota_bytes) == ("B 0", 1000)
     with connection.cursor() as cursor:
-        for view in VIEWS:
+        for view in VIEWS.keys() - {"mail_device"}:
             cursor.execute(f"SELECT count(*) FROM {view} WHERE address LIKE %s", [f"%@{cast.domain.name}"])  # noqa: S608
             assert cursor.fetchone() == (5,)
     assert not Job.objects.exists()

@@ -12,8 +12,11 @@ from django.utils.translation import gettext_noop
 from panel.addresses import device_passwords, selectors, services
 from panel.addresses.models import Mailbox
 from panel.addresses.showing import mailbox_as_json
-from panel.core import commands
+from panel.core import commands, jobs
 from panel.core.errors import Problem
+
+#: How long the command waits for what POP hides to follow a new policy; then the job goes on alone. Seconds.
+FOLLOWED_WITHIN = 5.0
 
 
 class Command(commands.Command):
@@ -41,7 +44,6 @@ class Command(commands.Command):
             metavar="POLICY",
             help=_("what becomes of messages that POP programs delete: keep:DAYS, keep, delete, or inherit"),
         )
-
         parser.add_argument(
             "--hidden-copies",
             choices=["show", "end"],
@@ -62,11 +64,12 @@ class Command(commands.Command):
             changes |= commands.protocols_argument(options["protocols"])
         if options["hidden_copies"] == "end" and options["pop_deletes"] != Mailbox.PopDeletes.DELETE:
             raise Problem(_("--hidden-copies end goes with --pop-deletes delete."))
+        following = None
         with transaction.atomic():
             if changes:
                 services.edit_mailbox(mailbox=mailbox, **changes)
             if options["pop_deletes"] is not None:
-                services.set_pop_policy(
+                following = services.set_pop_policy(
                     mailbox=mailbox,
                     policy=options["pop_deletes"],
                     end_hidden=options["hidden_copies"] == "end",
@@ -78,4 +81,7 @@ class Command(commands.Command):
                 services.suspend_mailbox(mailbox=mailbox)
             if options["resume"]:
                 services.resume_mailbox(mailbox=mailbox)
+        if following is not None:
+            # Whoever reads the mailbox next finds what was asked for.
+            jobs.wait_for(following, seconds=FOLLOWED_WITHIN)
         return mailbox_as_json(mailbox)
