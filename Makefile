@@ -59,5 +59,6 @@ test-setup:
 test-sqlite:
 	$(BIN)/python -m pytest $(SPREAD)
 
+# File by file, so that one worker alone starts a Restante for the live ones, which come first.
 test-postgres:
-	$(BIN)/python -m pytest $(SPREAD) --database postgres tests/panel tests/live/test_smoke.py $(NO_DATABASE)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --database postgres tests/live/test_smoke.py tests/panel $(NO_DATABASE)

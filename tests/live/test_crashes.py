@@ -191,6 +191,7 @@ def test_supervisor_is_killed(place: Place) -> None:
         assert_one_dovecot(place.stand, new)
 
 
+@pytest.mark.long
 def test_everything_is_killed_at_once(place: Place) -> None:
     with crowd(place) as crowded:
         before = crowded.sessions.opened()

@@ -102,6 +102,7 @@ def test_a_copy_is_kept_for_its_days_and_is_recoverable_then(stand: Stand) -> No
     assert download(box) == ["Not fetched"]
 
 
+@pytest.mark.long
 def test_kept_until_deleted_over_imap_it_never_ends(stand: Stand) -> None:
     allow_test_clock(stand)
     box = given(stand.new_mailbox())
@@ -111,6 +112,7 @@ def test_kept_until_deleted_over_imap_it_never_ends(stand: Stand) -> None:
     assert box.subjects() == [WELCOME, *MAIL]
 
 
+@pytest.mark.long
 def test_to_delete_at_once_asks_what_of_the_hidden_ones(stand: Stand) -> None:
     panel = PanelClient(stand)
     shown, ended = given(stand.new_mailbox()), given(stand.new_mailbox())

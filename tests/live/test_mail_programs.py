@@ -294,6 +294,7 @@ def test_mutt_fetches_over_pop_and_deletes(box: Box, make_home: Callable[[], Pat
 
 
 @pytest.mark.parametrize("offer", [True, False], ids=["offered again", "not offered again"])
+@pytest.mark.long
 def test_what_is_restored_is_offered_to_pop_again_where_that_is_asked_for(
     box: Box, make_home: Callable[[], Path], *, offer: bool
 ) -> None:

@@ -117,7 +117,7 @@ def give_on(stand: Stand, box: Box, what: str) -> Box:
     ("what", "given"),
     [
         ("mailbox", "after the purge"),
-        ("domain", "before the purge"),
+        pytest.param("domain", "before the purge", marks=pytest.mark.long),
         pytest.param("mailbox", "before the purge", marks=pytest.mark.long),
         pytest.param("domain", "after the purge", marks=pytest.mark.long),
     ],

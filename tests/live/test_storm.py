@@ -110,6 +110,7 @@ def test_two_thousand_connections(storm_stand: Stand, own_cluster: Cluster | Non
     assert sum(entry.stage == "done" for entry in storm.ledger) > 800
 
 
+@pytest.mark.long
 def test_sessions_of_a_dovecot_that_was_killed_whole_are_closed(stand: Stand) -> None:
     """Nothing writes their ends: they are known when it starts again. The recorder is away meanwhile, too."""
     box = stand.new_mailbox()

@@ -123,7 +123,7 @@ def who_asks(cast: Cast) -> dict[str, User]:
     "name",
     [
         "admin",
-        "reader of two",
+        pytest.param("reader of two", marks=pytest.mark.long),
         pytest.param("manager", marks=pytest.mark.long),
         pytest.param("mailbox", marks=pytest.mark.long),
     ],
