@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils import translation
 
 from panel.accounts import notices
 from panel.accounts.models import User
@@ -28,6 +29,13 @@ def plain_static_files(settings: Any) -> None:
 def no_notices_remembered() -> None:
     """Forget the notices of the test before: its database was rolled back."""
     notices.forget()
+
+
+@pytest.fixture(autouse=True)
+def _language_ends_with_the_test() -> Iterator[None]:
+    """What a page was answered in does not stay the language of the tests that come next."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture

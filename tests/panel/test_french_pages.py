@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from html.parser import HTMLParser
 
 import polib
 import pytest
-from django.utils import translation
 
 from tests.panel.test_access_table import Stage, addresses, as_asked, stage, url_of
 from tests.translations.extraction import catalogues
@@ -55,13 +53,6 @@ def english() -> frozenset[str]:
     french = polib.pofile(str(next(path for path in catalogues() if path.parts[-3] == "fr")))
     said = {text for entry in french for text in (entry.msgstr, *entry.msgstr_plural.values())}
     return frozenset(entry.msgid for entry in french if "%(" not in entry.msgid) - said
-
-
-@pytest.fixture(autouse=True)
-def _french_ends_here() -> Iterator[None]:
-    """What the pages were answered in does not stay the language of the tests that come next."""
-    yield
-    translation.deactivate()
 
 
 @pytest.mark.parametrize("viewer", VIEWERS)
