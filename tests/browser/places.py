@@ -69,7 +69,7 @@ def furnish(stand: Stand) -> list[Visitor]:
                 "/mailboxes/1/gone/",
                 "/mailboxes/1/devices/",
                 "/mailboxes/1/devices/1/revoke/",
-                "/mailboxes/1/devices/unknown/1/",
+                "/mailboxes/1/devices/unknown/2/",
                 "/mailboxes/5/devices/",
                 "/mailboxes/1/pop/",
                 "/mailboxes/4/pop/",
