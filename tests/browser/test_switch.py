@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from tests.stand import Stand, wait_for
 
-pytestmark = [pytest.mark.live, pytest.mark.browser]
+pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.long]
 
 
 def test_from_pop_to_imap(admin_page: Page, stand: Stand) -> None:
