@@ -25,6 +25,7 @@ from panel.addresses.models import DevicePassword, Mailbox
 from panel.addresses.selectors import devices_for
 from panel.connections.device_forms import OWN, CreateDeviceForm, EditDeviceForm
 from panel.connections.mailbox_selectors import connections_of
+from panel.connections.models import Connection
 from panel.connections.recognised import by_main_password, recognised_in
 from panel.connections.words import device_name, program_name
 from panel.core.forms import VersionedForm
@@ -179,7 +180,8 @@ def require_devices(request: HttpRequest, pk: int) -> HttpResponse:
 def report_device(request: HttpRequest, pk: int, connection_pk: int) -> HttpResponse:
     """What can be done about a device that is not one's own: `connection_pk` is a session of it."""
     mailbox = mailbox_looked_after_by(request, pk)
-    row = get_object_or_404(connections_of(mailbox), pk=connection_pk)
+    # Who was refused knows no password that works: there is nothing to be taken from them.
+    row = get_object_or_404(connections_of(mailbox), pk=connection_pk, outcome=Connection.Outcome.ACCEPTED)
     device = row.device if row.device_id is not None else None
     context = {
         **_hub(request, mailbox),

@@ -42,8 +42,8 @@ class MailboxPopPolicyForm(PopPolicyForm):
             label = gettext("If you choose to delete at once: what of the messages that POP hides until now?")
         else:
             label = ngettext(
-                "If you choose to delete at once: what of the %(count)s message that POP hides until now?",
-                "If you choose to delete at once: what of the %(count)s messages that POP hides until now?",
+                "POP hides %(count)s message. If you choose to delete at once: what is to become of it?",
+                "POP hides %(count)s messages. If you choose to delete at once: what is to become of them?",
                 hidden,
             ) % {"count": hidden}
         self.fields["hidden"].label = label

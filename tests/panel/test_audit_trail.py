@@ -23,12 +23,14 @@ from panel.accounts.models import Invitation, Membership, User
 from panel.addresses import bulk, device_passwords, password_links, purging, renaming, services, sessions
 from panel.addresses import customers as with_addresses
 from panel.addresses.models import DevicePassword, Mailbox
-from panel.core import audit
+from panel.core import audit, mail
 from panel.core.audit import Actor
 from panel.core.audit_values import changes_in_words
 from panel.core.models import AuditEntry, Installation, Job
+from panel.retention import kept_copies, switching
 from panel.service import services as service
 from tests.cast import PASSWORD, Cast
+from tests.panel.retention.dovecot import HidingDovecot
 from tests.panel.whole_database import tables_that_hold
 
 SignedIn = Callable[[User], Client]
@@ -77,6 +79,15 @@ def edit_customer(cast: Cast, **values: Any) -> None:
 def device(cast: Cast) -> DevicePassword:
     """Return a device password of the mailbox."""
     return device_passwords.create_device(mailbox=current(cast), label="Office PC")[0]
+
+
+def kept(cast: Cast) -> list[kept_copies.Copy]:
+    """Return two copies that the mailbox keeps, which POP hides."""
+    for uid in (1, 2):
+        typed(HidingDovecot, mail.doveadm()).hide(cast.mailbox, uid, timezone.now())
+    return kept_copies.note_copies(
+        current(cast), kept_copies.hidden_in(current(cast)), seen_at=timezone.now()
+    )
 
 
 #: What is done, after what, and what is written down of it: actions → values before, values after.
@@ -214,6 +225,43 @@ STORIES: dict[str, tuple[Callable[[Cast], Any] | None, Callable[[Cast, Any], Any
         lambda cast, _: device_passwords.require_devices(mailbox=current(cast), required=True),
         [("mailbox.devices_required", {"device_required": False}, {"device_required": True})],
     ),
+    "switch from POP to IMAP": (
+        None,
+        lambda cast, _: switching.switch_to_imap(mailbox=current(cast), pop_off=True),
+        [
+            ("mailbox.edited", {"pop3": True}, {"pop3": False}),
+            ("mailbox.pop_policy_set", {"pop_deletes": ""}, {"pop_deletes": "keep"}),
+            ("mailbox.switched_to_imap", {}, {}),
+        ],
+    ),
+    "switch from IMAP to POP": (
+        lambda cast: services.edit_mailbox(mailbox=current(cast), pop3=False),
+        lambda cast, _: switching.switch_to_pop(mailbox=current(cast), days=7, offer_again=False),
+        [
+            ("mailbox.edited", {"pop3": False}, {"pop3": True}),
+            (
+                "mailbox.pop_policy_set",
+                {"pop_deletes": ""},
+                {"pop_deletes": "keep_days", "pop_keep_days": 7},
+            ),
+            ("mailbox.switched_to_pop", {}, {}),
+        ],
+    ),
+    "end kept copies": (
+        kept,
+        lambda cast, copies: kept_copies.end_copies(current(cast), copies, kept_copies.ENDED),
+        [("mailbox.kept_copies_ended", {}, {"ended_messages": 2})],
+    ),
+    "end kept copies early": (
+        kept,
+        lambda cast, copies: kept_copies.end_copies(current(cast), copies, kept_copies.ENDED_EARLY),
+        [("mailbox.kept_copies_ended_early", {}, {"ended_messages": 2})],
+    ),
+    "offer kept copies to POP again": (
+        kept,
+        lambda cast, copies: kept_copies.show_copies(current(cast), [copy.message for copy in copies]),
+        [("mailbox.kept_copies_shown", {}, {"shown_messages": 2})],
+    ),
     "suspend a mailbox": (
         None,
         lambda cast, _: services.suspend_mailbox(mailbox=current(cast), reason="why"),
@@ -297,7 +345,9 @@ STORIES: dict[str, tuple[Callable[[Cast], Any] | None, Callable[[Cast, Any], Any
 
 
 @pytest.mark.parametrize("story", STORIES)
-def test_every_change_is_recorded_once(cast: Cast, story: str) -> None:
+def test_every_change_is_recorded_once(cast: Cast, monkeypatch: pytest.MonkeyPatch, story: str) -> None:
+    dovecot = HidingDovecot()
+    monkeypatch.setattr(mail, "doveadm", lambda **_timeout: dovecot)
     prepare, act, expected = STORIES[story]
     prepared = prepare(cast) if prepare else None
     last = AuditEntry.objects.latest("pk").pk

@@ -67,7 +67,7 @@ def test_it_asks_what_of_the_hidden_ones(
         dovecot.hide(cast.mailbox, uid, timezone.now())
     text = page(client, "set_mailbox_pop_policy", cast.mailbox)
     assert "2 messages are hidden from POP" in text
-    assert "what of the 2 messages" in text
+    assert "POP hides 2 messages" in text
     # It counts where messages are deleted at once, and nowhere else.
     client.post(url, {"pop_deletes": "keep", "hidden": choice})
     assert client.post(url, {"pop_deletes": "delete", "hidden": choice}).status_code == 302
