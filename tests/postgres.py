@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+import secrets
 import shutil
 import signal
 import socket
@@ -13,12 +15,21 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+#: From where ports are chosen.
+FIRST_PORT, LAST_PORT = 11_000, 32_000
+
 
 def free_port() -> int:
-    """Return a TCP port of loopback that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a TCP port of loopback that nobody uses now.
+
+    Below those that the kernel gives to connections (`ip_local_port_range`): one of them could take it before it is
+    listened on, and keep it for as long as it lasts.
+    """
+    while True:
+        port = FIRST_PORT + secrets.randbelow(LAST_PORT - FIRST_PORT)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 @dataclass

@@ -121,7 +121,10 @@ class Stand:
                 start_new_session=True,
             )
         if wait:
-            wait_for(self.works, f"the stand to work:\n{self.log}", seconds=120)
+            try:
+                wait_for(self.works, "the stand to work", seconds=120)
+            except AssertionError as err:
+                raise AssertionError(f"{err}\n{self.health()}\n{self.log}") from err
             printed = re.search(r"^password: (\S+)", self.log, re.MULTILINE)
             self.password = printed[1] if printed else self.password
 

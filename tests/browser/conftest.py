@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.stand import Stand
 
@@ -20,6 +20,9 @@ ARGUMENTS = [
     "--no-first-run",
     *(["--no-sandbox"] if os.geteuid() == 0 else []),
 ]
+
+# A busy machine takes its time, and none is asserted. Milliseconds.
+expect.set_options(timeout=20_000)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import grp
 import os
 import pwd
 import shutil
-import socket
 import sqlite3
 import ssl
 import subprocess
@@ -31,6 +30,7 @@ from mailbackend.passwords import hash_device_password
 from mailbackend.paths import SERVICE_ACCOUNT, DataDir
 from mailbackend.supervisor.control import Status, SupervisorDown, ask, ask_report
 from mailbackend.supervisor.report import Report
+from tests.postgres import free_port
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -272,11 +272,10 @@ def write_certificate(certificate: Path, key: Path) -> None:
 
 def free_ports(count: int) -> list[int]:
     """Return ports that nobody listens on at this moment."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    numbers = [server.getsockname()[1] for server in held]
-    for server in held:
-        server.close()
-    return numbers
+    found: set[int] = set()
+    while len(found) < count:
+        found.add(free_port())
+    return sorted(found)
 
 
 def _group_name(gid: int) -> str:
