@@ -119,7 +119,6 @@ def create_device(
         Problem: if a value cannot be used, the mailbox is deleted or has too many, or the marks of the shared view
             could not be copied: then it is revoked again.
     """
-    check_alive(mailbox)
     label = _checked_label(label)
     _check_protocols(imap=imap, pop3=pop3)
     _check_expiry(expires_at)
@@ -313,8 +312,16 @@ def _revoke(device: DevicePassword, *, drain_after: Any) -> None:
 
 
 def _lock(mailbox: Mailbox) -> None:
-    """Let nobody else give a slot or a label of this mailbox until the transaction ends."""
-    Mailbox.objects.select_for_update().filter(pk=mailbox.pk).first()
+    """Let nobody else give a slot or a label of this mailbox, nor delete it, until the transaction ends.
+
+    Raises:
+        Problem: if it is deleted, as it is now.
+    """
+    rows = Mailbox.objects.select_for_update(of=("self",)).select_related("domain__customer")
+    row = rows.filter(pk=mailbox.pk).first()
+    if row is None:
+        raise Problem(_("%(name)s was removed for good meanwhile.") % {"name": mailbox})
+    check_alive(row)
 
 
 def _refresh(device: DevicePassword) -> None:
@@ -327,7 +334,6 @@ def _refresh(device: DevicePassword) -> None:
     _lock(mailbox)
     device.refresh_from_db()
     device.mailbox = mailbox
-    check_alive(mailbox)
     if device.revoked_at is not None:
         raise Problem(_('"%(label)s" is revoked. Make a new device password.') % {"label": device})
 

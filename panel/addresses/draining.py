@@ -56,7 +56,8 @@ def drain(device_id: int) -> bool:
     mailbox, mark = device.mailbox, POP_KEYWORDS[device.slot]
     if mailbox.provisioned_at is not None:
         _clean(mailbox, mark)
-    return bool(rows.update(slot=None))
+    # What was cleaned is what had this address: if it is another by now, the slot waits for the next sweep.
+    return bool(rows.filter(mailbox__address=mailbox.address).update(slot=None))
 
 
 def copy_main(device: DevicePassword) -> None:
@@ -101,6 +102,9 @@ def _clean(mailbox: Mailbox, mark: str) -> None:
     for _round in range(ROUNDS):
         removed = maildir.has_removed_mail(settings.DATA_DIR.mail, mailbox.home_path)
         api.clear_mark(mailbox.address, mark, removed=removed)
-        if not api.is_marked(mailbox.address, mark, removed=removed):
+        if api.is_marked(mailbox.address, mark, removed=removed):
+            continue
+        # The folder of removed messages is made with the first: one that was removed meanwhile has not been looked at.
+        if removed or not maildir.has_removed_mail(settings.DATA_DIR.mail, mailbox.home_path):
             return
     raise Problem(in_words("Messages were moved while a place was being cleaned."))

@@ -175,7 +175,12 @@ def note_copies(mailbox: Mailbox, hidden: Sequence[HiddenMessage], *, seen_at: d
 
 
 def end_copies(
-    mailbox: Mailbox, copies: Sequence[Copy], action: str, *, only_if_kept: bool = True
+    mailbox: Mailbox,
+    copies: Sequence[Copy],
+    action: str,
+    *,
+    only_if_kept: bool = True,
+    policy: PopPolicy | None = None,
 ) -> list[Copy]:
     """Remove copies from an inbox, oldest first, into the recoverable mail, and return those that this call ended.
 
@@ -187,6 +192,7 @@ def end_copies(
         copies: which; each is noted.
         action: what the audit trail says of it.
         only_if_kept: whether to leave everything if copies are no longer kept for some days there.
+        policy: by which they are due: where another counts by now, everything is left to the next run.
 
     Raises:
         DoveadmError: if the mail service does not answer, or refuses. Some may have ended.
@@ -197,7 +203,7 @@ def end_copies(
     for start in range(0, len(in_order), AT_ONCE):
         some = in_order[start : start + AT_ONCE]
         with transaction.atomic():
-            if not _is_as_it_was(mailbox, only_if_kept=only_if_kept):
+            if not _is_as_it_was(mailbox, only_if_kept=only_if_kept, policy=policy):
                 break
             rows = KeptCopy.objects.filter(mailbox=mailbox, guid__in={copy.message.guid for copy in some})
             known = set(rows.values_list("guid", flat=True))
@@ -279,7 +285,7 @@ def _end_one(
     due = [copy for copy in copies if copy.ends_from <= cutoff]
     if due and not dry_run:
         try:
-            due = end_copies(mailbox, due, ENDED)
+            due = end_copies(mailbox, due, ENDED, policy=policy)
         except UnknownMailbox:
             return  # It was deleted or renamed a moment ago.
         except NobodyListens:
@@ -325,13 +331,16 @@ def _hidden_of(mailboxes: Sequence[Mailbox], report: Report) -> Iterator[tuple[M
             yield mailbox, answer
 
 
-def _is_as_it_was(mailbox: Mailbox, *, only_if_kept: bool) -> bool:
-    """Lock a mailbox, and say whether its address is its own still, and copies are kept there where that matters."""
+def _is_as_it_was(mailbox: Mailbox, *, only_if_kept: bool, policy: PopPolicy | None = None) -> bool:
+    """Lock a mailbox, and say whether its address is its own still, and what counts there is what it must be."""
     rows = Mailbox.objects.select_for_update(of=("self",)).select_related("domain__customer")
     row = rows.filter(pk=mailbox.pk, address=mailbox.address, deleted_at=None, purging_at=None).first()
     if row is None or row.domain.deleted_at:
         return False
-    return not only_if_kept or what_counts(row).pop.deletes == _KEEP_DAYS
+    counts = what_counts(row).pop
+    if policy is not None and counts != policy:
+        return False
+    return not only_if_kept or counts.deletes == _KEEP_DAYS
 
 
 def _add(report: Report, mailbox: Mailbox, err: DoveadmError) -> None:

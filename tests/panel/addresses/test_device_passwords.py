@@ -199,6 +199,45 @@ def test_a_slot_that_cannot_be_cleaned_stays_closed(cast: Cast, dovecot: Dovecot
     assert slots_of(cast.mailbox)[0].state == Slot.DRAINING
 
 
+def test_a_message_that_was_removed_meanwhile_is_cleaned_too(
+    cast: Cast, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first that was ever removed: there was no folder of removed messages when the cleaning began."""
+    device, _password = create_device(mailbox=cast.mailbox, label="PC")
+    revoke_device(device=device)
+    mark = POP_KEYWORDS[1]
+    dovecot.marked = {(".EXPUNGED/all", mark)}
+    monkeypatch.setattr("mailbackend.maildir.has_removed_mail", lambda *_: dovecot.cleared > 0)
+    assert draining.drain(device.pk) is True
+    assert dovecot.marked == set()
+
+
+def test_a_mailbox_that_got_another_address_meanwhile_keeps_its_slot_closed(
+    cast: Cast, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, _password = create_device(mailbox=cast.mailbox, label="PC")
+    revoke_device(device=device)
+
+    def rename(*_: object, **_more: object) -> bool:
+        Mailbox.objects.filter(pk=cast.mailbox.pk).update(address=f"anne@{cast.domain.name}")
+        return False
+
+    monkeypatch.setattr(dovecot, "is_marked", rename)
+    assert draining.drain(device.pk) is False
+    assert slots_of(cast.mailbox)[0].state == Slot.DRAINING
+
+
+def test_a_mailbox_that_was_deleted_meanwhile_gets_none(cast: Cast) -> None:
+    """Whoever asks holds the row as it was before."""
+    device, _password = create_device(mailbox=cast.mailbox, label="PC")
+    services.delete_mailbox(mailbox=Mailbox.objects.get())
+    assert cast.mailbox.deleted_at is None
+    with pytest.raises(Problem, match="is deleted"):
+        create_device(mailbox=cast.mailbox, label="Phone")
+    with pytest.raises(Problem, match="is deleted"):
+        renew_device(device=device)
+
+
 def test_a_slot_whose_job_is_gone_is_found(cast: Cast, dovecot: Dovecot) -> None:
     device, _password = create_device(mailbox=cast.mailbox, label="PC")
     create_device(mailbox=cast.mailbox, label="In use")

@@ -157,6 +157,23 @@ def test_who_comes_second_ends_nothing_twice(cast: Cast, dovecot: HidingDovecot)
     assert dovecot.ended == [1]
 
 
+def test_days_that_were_made_more_meanwhile_count(
+    cast: Cast, dovecot: HidingDovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The policies of many mailboxes are read at once; one is changed before its turn comes."""
+    services.set_pop_policy(mailbox=cast.mailbox, policy="keep:7")
+    dovecot.hide(cast.mailbox, 1, timezone.now())
+    noted = kept_copies.note_copies
+
+    def change_then_note(*args: Any, **more: Any) -> Any:
+        services.set_pop_policy(mailbox=Mailbox.objects.get(), policy="keep:365")
+        return noted(*args, **more)
+
+    monkeypatch.setattr(kept_copies, "note_copies", change_then_note)
+    report, _last = kept_copies.end_due(now=timezone.now() + timedelta(days=8))
+    assert (report.messages, dovecot.ended) == (0, [])
+
+
 def test_nothing_ends_where_the_mailbox_changed_meanwhile(cast: Cast, dovecot: HidingDovecot) -> None:
     dovecot.hide(cast.mailbox, 1, timezone.now())
     copies = kept_copies.note_copies(
