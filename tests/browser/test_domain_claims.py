@@ -52,6 +52,7 @@ def copied(page: Page, what: str) -> str:
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
+@pytest.mark.long
 def test_from_an_empty_list_to_a_mailbox(owner: Page, asking: Stand, dns: DnsServer) -> None:
     name = "xn--caf-martin-d7a.test"
     owner.get_by_role("link", name="Add a domain").click()

@@ -71,6 +71,7 @@ def status(stand: Stand) -> dict[str, Any]:
     return dict(answer.json) if answer.code == 0 else {}
 
 
+@pytest.mark.long
 def test_no_room_for_a_new_mailbox(place: Place) -> None:
     stand, volume = place.stand, place.volumes["mail"]
     address = f"anna@{stand.new_domain()}"
@@ -105,6 +106,7 @@ def test_no_room_for_a_delivery(place: Place) -> None:
     assert_kept(outcome, [box])
 
 
+@pytest.mark.long
 def test_no_room_for_dovecots_log(place: Place) -> None:
     """Dovecot ends then (exit code 81): it does not work without writing down what it does."""
     stand, volume = place.stand, place.volumes["events"]

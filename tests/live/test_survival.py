@@ -128,6 +128,7 @@ def test_setting_that_cannot_work_is_named(
     assert expected in start_fails(make_stand(**{setting: value}))
 
 
+@pytest.mark.long
 def test_missing_dovecot_names_its_package(make_stand: Callable[..., Stand]) -> None:
     stand = make_stand(DOVECOT_BIN="/nowhere/dovecot")
     stand.start(wait=False)

@@ -26,6 +26,12 @@ def plain_static_files(settings: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is none here that a command could wait for."""
+    monkeypatch.setattr("panel.addresses.management.commands.setmailbox.FOLLOWED_WITHIN", 0.0)
+
+
+@pytest.fixture(autouse=True)
 def no_notices_remembered() -> None:
     """Forget the notices of the test before: its database was rolled back."""
     notices.forget()
