@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 
 from django.db import models
@@ -280,6 +281,11 @@ class DevicePassword(models.Model):
     def state_label(self) -> str:
         """Its state in a word."""
         return str(self.state.label)
+
+    @property
+    def works_until(self) -> datetime | None:
+        """The last second of its time, which people take for the day that they chose; None is for ever."""
+        return self.expires_at - timedelta(seconds=1) if self.expires_at else None
 
     @property
     def protocols(self) -> list[str]:
