@@ -29,6 +29,7 @@ ALLOWED = {
     "mailboxList",
     "mailboxCreate",
     "fetch",
+    "flagsAdd",
     "flagsRemove",
     "move",
     "expunge",
