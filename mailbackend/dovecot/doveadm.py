@@ -48,8 +48,11 @@ _QUERY = re.compile(
     rf"mailbox {re.escape(RECOVERABLE)} uid [0-9]{{1,10}}(:[0-9]{{1,10}})?(,[0-9]{{1,10}}(:[0-9]{{1,10}})?)*"
     r"( savedbefore [0-9]{1,11})?\Z"
 )
+#: What a POP mark is called.
+_MARK_NAME = r"\$Pop(?:Main|[1-9])"
+_MARK = re.compile(rf"{_MARK_NAME}\Z")
 #: How messages are named that a POP device deleted, or the main password's did: where they lie, and its mark.
-_WITH_MARK = re.compile(rf"mailbox (INBOX|\*|{re.escape(RECOVERABLE)}) KEYWORD (\$Pop(?:Main|[1-9]))\Z")
+_WITH_MARK = re.compile(rf"mailbox (INBOX|\*|{re.escape(RECOVERABLE)}) KEYWORD ({_MARK_NAME})\Z")
 #: All that is asked about them is whether there is one.
 _WITH_MARK_FIELDS = ("uid",)
 #: What is asked about a message of the inbox that POP hides, and how such messages are named: by one of POP's marks.
@@ -69,7 +72,6 @@ _RANGES_MAX = 45
 _HEADER_MAX = 500
 
 #: Flags that may be taken off removed messages: the one by which clients remove, and those that hide from POP.
-_MARK = re.compile(r"\$Pop(?:Main|[1-9])\Z")
 _FLAGS = re.compile(r"(\\Deleted|\$Pop[A-Za-z0-9]{1,8})\Z")
 #: Characters of a folder's name.
 _FOLDER_MAX = 255
