@@ -78,6 +78,7 @@ INSTALLED_APPS = [
     "panel.accounts",
     "panel.addresses",
     "panel.connections",
+    "panel.quotas",
     "panel.retention",
     "panel.service",
 ]
@@ -385,3 +386,11 @@ PASSWORD_LINK_LIFE = timedelta(days=3)
 DOMAIN_CLAIM_LIFE = timedelta(days=7)
 DEFAULT_QUOTA_BYTES = 5 * 1024**3
 JOBS_KEPT = timedelta(days=90)
+# Lines that owners and customers are told of when a mailbox crosses them, in percent of its quota.
+QUOTA_WARNINGS = (80, 95, 100)
+# And how many days before it will be full, at its pace.
+FULL_WITHIN_DAYS = 7
+# How long a new rule of retention, or one that ends more than before, waits before it counts.
+RULE_STARTS_AFTER = timedelta(hours=24)
+# A purge stops and asks where it would purge so many times what was to be expected, and at least so many messages.
+PURGE_STOPS_AT, PURGE_STOPS_FROM = 3, 1000

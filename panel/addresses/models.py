@@ -126,6 +126,9 @@ class Mailbox(models.Model):
     suspended_reason = models.CharField(max_length=200, blank=True)
     deleted_at = models.DateTimeField(null=True)
     purging_at = models.DateTimeField(null=True)  # from then on nothing brings it back
+    # Legal hold: while it is set nothing of the mailbox ends, whatever the rules say; who set it is in the audit trail.
+    held_at = models.DateTimeField(null=True)
+    hold_reason = models.CharField(max_length=200, blank=True)
     used_bytes = models.BigIntegerField(null=True)  # as Dovecot said last; None before it was asked
     used_at = models.DateTimeField(null=True)  # when it said so
     # How full it is in percent, for the index; NULL where that is not known or there is no limit.
