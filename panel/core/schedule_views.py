@@ -12,6 +12,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.formats import time_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -57,6 +58,11 @@ class Line:
     result: str
     paused: Scheduled | None
     busy: bool
+
+    @property
+    def soon(self) -> bool:
+        """Whether the next run is less than a minute away."""
+        return self.next_at is not None and self.next_at - timezone.now() < timedelta(minutes=1)
 
 
 @login_required
@@ -182,6 +188,8 @@ def in_words(when: BaseSchedule) -> str:
             ) % {"minutes": minute}
         return _("every day at %(time)s") % {"time": time_format(time(min(hours), minute))}
     seconds = int(when.remaining_estimate(when.now()).total_seconds() + 0.5)
+    if seconds == 60:
+        return _("every minute")
     if seconds % 60:
         return ngettext("every %(count)s second", "every %(count)s seconds", seconds) % {"count": seconds}
     whole = seconds // 60

@@ -190,8 +190,8 @@ def test_every_entry_is_shown_with_its_next_run(cast: Cast, signed_in: Callable[
 
 
 def test_times_are_told_in_words() -> None:
-    said = [in_words(schedule._schedule(each)) for each in (30.0, 300.0, crontab(minute=23))]
-    assert said == ["every 30 seconds", "every 5 minutes", "every hour, 23 minutes past"]
+    said = [in_words(schedule._schedule(each)) for each in (30.0, 60.0, 300.0, crontab(minute=23))]
+    assert said == ["every 30 seconds", "every minute", "every 5 minutes", "every hour, 23 minutes past"]
     assert in_words(crontab(hour=2, minute=37)) == "every day at 2:37 a.m."
 
 
