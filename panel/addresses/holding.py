@@ -88,7 +88,9 @@ def check_none_held(domain: Domain) -> None:
     held = Mailbox.objects.filter(domain=domain, held_at__isnull=False).order_by("address").first()
     if held is not None:
         raise Problem(
-            _("The mailbox %(address)s is under a legal hold: its domain cannot be deleted. Release it first.")
+            _(
+                "The mailbox %(address)s is under a legal hold: its domain cannot be deleted. Release it first."
+            )
             % {"address": held.address}
         )
 

@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('accounts', '0004_map'),
+        ("accounts", "0004_map"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='customer',
-            name='recovery_days',
+            model_name="customer",
+            name="recovery_days",
             field=models.PositiveIntegerField(blank=True, null=True),
         ),
     ]

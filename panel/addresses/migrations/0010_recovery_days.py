@@ -4,20 +4,19 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('addresses', '0009_hold'),
+        ("addresses", "0009_hold"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='domain',
-            name='recovery_days',
+            model_name="domain",
+            name="recovery_days",
             field=models.PositiveIntegerField(blank=True, null=True),
         ),
         migrations.AddField(
-            model_name='mailbox',
-            name='recovery_days',
+            model_name="mailbox",
+            name="recovery_days",
             field=models.PositiveIntegerField(blank=True, null=True),
         ),
     ]
