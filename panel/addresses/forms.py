@@ -348,18 +348,12 @@ class PopPolicyForm(VersionedForm):
         return chosen
 
 
-#: For how many days the platform keeps what, by Installation's columns: label and help.
+#: For how many days the platform keeps what, by Installation's columns: label and help. How long deleted messages can
+#: be recovered is not among them: shortening it ends mail, and is asked about by the pages of retention.
 KEPT_DAYS = {
     "connection_days": (
         _("Days that the connection log goes back"),
         _("What is older is deleted each night. Sessions that are still open stay."),
-    ),
-    "recovery_days": (
-        _("Days that deleted messages can be recovered"),
-        _(
-            "Counted from when they were deleted; then they are erased for good. Beyond the mailbox's own quota "
-            "the oldest go earlier."
-        ),
     ),
 }
 

@@ -34,6 +34,7 @@ class Domain(models.Model):
     default_quota_bytes = models.BigIntegerField(null=True, blank=True)
     pop_deletes = models.CharField(max_length=10, blank=True)
     pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
+    recovery_days = models.PositiveIntegerField(null=True, blank=True)
     # Off here is off for each of its mailboxes, whatever they say themselves.
     imap = models.BooleanField(default=True)
     pop3 = models.BooleanField(default=True)
@@ -118,6 +119,7 @@ class Mailbox(models.Model):
     # Empty is inherited (panel.addresses.inherited), in the view that Dovecot reads too.
     pop_deletes = models.CharField(max_length=10, choices=PopDeletes.choices, blank=True)
     pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
+    recovery_days = models.PositiveIntegerField(null=True, blank=True)  # NULL is inherited
     home = models.CharField(max_length=400, blank=True)
     home_token = models.CharField(max_length=32, default=_new_token)
     created_at = models.DateTimeField(auto_now_add=True)

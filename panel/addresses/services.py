@@ -26,6 +26,7 @@ from mailbackend.passwords import hash_password
 from panel.accounts.limits import hashing
 from panel.accounts.models import Customer
 from panel.accounts.services import check_line
+from panel.addresses.holding import check_none_held, check_not_held, refusal
 from panel.addresses.inherited import read_pop_policy, what_counts
 from panel.addresses.inheriting import follow_inherited_pop_policy
 from panel.addresses.limits import check_default_quota, check_limits, check_quota, check_storage, is_more
@@ -180,11 +181,12 @@ def delete_domain(*, domain: Domain) -> datetime:
     """Delete a domain with its mailboxes; all can be restored until the time that is returned.
 
     Raises:
-        Problem: if it is deleted already.
+        Problem: if it is deleted already, or a mailbox of it is under a legal hold.
     """
     check_alive(domain)
     now = timezone.now()
     with transaction.atomic():
+        check_none_held(locked(domain))
         _update(domain, None, "domain.deleted", deleted_at=now)
         end_sessions_of_domain(domain)
     return now + settings.DELETION_WINDOW
@@ -365,10 +367,12 @@ def set_pop_policy(*, mailbox: Mailbox, policy: str, end_hidden: bool = False) -
         that job, or None where nothing changes.
 
     Raises:
-        Problem: if it is none of these.
+        Problem: if it is none of these, or hidden messages are to end in a mailbox that is under a legal hold.
     """
     check_alive(mailbox)
     own = read_pop_policy(policy)
+    if end_hidden and mailbox.held_at:
+        raise refusal(mailbox)
     if own is None:
         values: dict[str, Any] = {"pop_deletes": "", "pop_keep_days": None}
     else:
@@ -409,11 +413,12 @@ def delete_mailbox(*, mailbox: Mailbox) -> datetime:
     """Delete a mailbox; its mail stays and it can be restored until the time that is returned.
 
     Raises:
-        Problem: if it is deleted already.
+        Problem: if it is deleted already, or under a legal hold.
     """
     check_alive(mailbox)
     now = timezone.now()
     with transaction.atomic():
+        check_not_held(mailbox)
         _update(mailbox, None, "mailbox.deleted", deleted_at=now)
         end_sessions(mailbox)
     return now + settings.DELETION_WINDOW

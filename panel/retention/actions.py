@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
+from mailbackend.dovecot.names import RECOVERABLE
 from panel.core.audit import describe_actions
 from panel.core.audit_values import Value, describe_values
 from panel.retention.kept_copies import ENDED, ENDED_EARLY, SHOWN
@@ -13,6 +14,14 @@ describe_actions(
         ENDED: _("Ended kept copies of messages that POP deleted"),
         ENDED_EARLY: _("Ended kept copies early, because the mailbox was almost full"),
         SHOWN: _("Offered kept copies to POP again"),
+        "rule.changed": _("Changed how long messages in a folder are kept"),
+        "rule.proposed": _("Proposed that messages in a folder end earlier"),
+        "rule.confirmed": _("Confirmed that messages in a folder end earlier"),
+        "rule.cancelled": _("Cancelled a change of how long messages in a folder are kept"),
+        "rule.lapsed": _("A change of how long messages in a folder are kept was not confirmed"),
+        "rule.started": _("A change of how long messages in a folder are kept started"),
+        "recovery.changed": _("Changed how long deleted messages can be recovered"),
+        "recovery.started": _("A change of how long deleted messages can be recovered started"),
         "mailbox.switched_to_imap": _("Switched a mailbox from POP to IMAP"),
         "mailbox.switched_to_pop": _("Switched a mailbox from IMAP to POP"),
     }
@@ -20,6 +29,11 @@ describe_actions(
 describe_values(
     {
         "ended_messages": Value(_("Messages ended, which can be recovered")),
+        "rule_folder": Value(_("Folder"), choices={RECOVERABLE: _("Deleted messages, to be recovered")}),
+        "rule_days": Value(
+            _("Days that messages are kept"), choices={"never": _("For ever"), "inherit": _("Inherited")}
+        ),
+        "rule_starts_at": Value(_("Starts")),
         "shown_messages": Value(_("Messages that POP sees again")),
     }
 )

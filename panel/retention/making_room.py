@@ -77,7 +77,7 @@ def make_room(mailboxes: Sequence[int]) -> Report:
     """
     mail.check_mail_root()
     report = Report()
-    for mailbox in living_mailboxes().filter(pk__in=mailboxes, quota_bytes__gt=0):
+    for mailbox in living_mailboxes().filter(pk__in=mailboxes, quota_bytes__gt=0, held_at=None):
         try:
             count(report, _make_room(mailbox))
         except UnknownMailbox:
@@ -122,7 +122,10 @@ def _make_room(mailbox: Mailbox) -> list[Copy]:
 def _that_keep_copies() -> Iterable[Mailbox]:
     copies = KeptCopy.objects.filter(mailbox=OuterRef("pk"))
     return (
-        living_mailboxes().filter(Exists(copies), quota_bytes__gt=0).order_by("pk").iterator(chunk_size=500)
+        living_mailboxes()
+        .filter(Exists(copies), quota_bytes__gt=0, held_at=None)
+        .order_by("pk")
+        .iterator(chunk_size=500)
     )
 
 

@@ -11,13 +11,20 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
+from mailbackend.maildir import SPECIAL_FOLDERS
 from panel.accounts.models import Customer
 from panel.addresses.models import Domain, Mailbox
 from panel.retention.models import RetentionRule
 
 #: For whom a rule is said; None is the platform.
 Level = Customer | Domain | Mailbox | None
+
+INBOX = "INBOX"
+#: The folders that every mailbox has, in the order in which people look for them.
+ROLES = (INBOX, *SPECIAL_FOLDERS)
 
 
 @dataclass(frozen=True)
@@ -73,6 +80,66 @@ def effective_at(level: Level) -> list[Effective]:
     return _nearest(levels, by_level)
 
 
+def said_at(level: Level) -> list[Effective]:
+    """Return everything that is said for a level and above it, what counts and what does not. Costs one query."""
+    levels = {_key_of(each): each for each in levels_of(level)}
+    said = Q()
+    for each in levels.values():
+        said |= _of(each)
+    rules = RetentionRule.objects.filter(said).order_by("folder")
+    return [Effective(rule.folder, rule.days, rule, levels[_key(rule)]) for rule in rules]
+
+
+def for_folder(said: Iterable[Effective], folder: str) -> Effective | None:
+    """Return which of the rules counts for one folder, or None where none does: nothing in it ends.
+
+    The nearest level wins; of what one level says, the rule of the folder itself, or of the nearest folder above it.
+
+    Args:
+        said: what is said somewhere, as `effective_rules`, `effective_at` or `said_at` give it.
+        folder: as Dovecot names it.
+    """
+    fitting = [rule for rule in said if rule.folder == folder or is_below(folder, rule.folder)]
+    return min(fitting, key=lambda rule: (_distance(rule.level), -len(rule.folder)), default=None)
+
+
+def is_below(folder: str, above: str) -> bool:
+    """Say whether a folder lies in another one, at any depth. In the inbox lies none: what is named so is beside it."""
+    return above != INBOX and folder.startswith(f"{above}/")
+
+
+def ends_more(level: Level, folder: str, days: int | None, *, inherit: bool = False) -> bool:
+    """Say whether messages would end that do not end now, or earlier than now, if a level said something else.
+
+    Args:
+        level: for whom it would be said.
+        folder: as Dovecot names it.
+        days: after how many days messages would end; None is never.
+        inherit: whether the level would say nothing of the folder itself instead.
+    """
+    said = said_at(level)
+    key = _key_of(level)
+    after = [rule for rule in said if (_key_of(rule.level), rule.folder) != (key, folder)]
+    if not inherit:
+        after.append(Effective(folder, days, RetentionRule(folder=folder, days=days), level))
+    # Of folders below it, too, something else may count then.
+    concerned = {folder} | {rule.folder for rule in said if is_below(rule.folder, folder)}
+    return any(_is_sooner(_days(after, each), _days(said, each)) for each in concerned)
+
+
+def folder_name(folder: str) -> str:
+    """Return what people call a folder."""
+    names = {
+        INBOX: _("Inbox"),
+        "Sent": pgettext("a mail folder", "Sent"),
+        "Drafts": pgettext("a mail folder", "Drafts"),
+        "Junk": pgettext("a mail folder", "Junk"),
+        "Trash": pgettext("a mail folder", "Trash"),
+        "Archive": pgettext("a mail folder", "Archive"),
+    }
+    return names.get(folder, folder)
+
+
 def levels_of(level: Level) -> list[Level]:
     """Return a level and those that it inherits from, the nearest first; the last is the platform."""
     found: list[Level] = []
@@ -96,6 +163,20 @@ def _nearest(
         for rule in by_level.get(_key_of(level), []):
             found.setdefault(rule.folder, Effective(rule.folder, rule.days, rule, level))
     return [found[folder] for folder in sorted(found)]
+
+
+def _days(said: Iterable[Effective], folder: str) -> int | None:
+    rule = for_folder(said, folder)
+    return None if rule is None else rule.days
+
+
+def _is_sooner(after: int | None, before: int | None) -> bool:
+    return after is not None and (before is None or after < before)
+
+
+def _distance(level: Level) -> int:
+    """How far a level is from a mailbox."""
+    return next((n for n, kind in enumerate((Mailbox, Domain, Customer)) if isinstance(level, kind)), 3)
 
 
 def _of(level: Level) -> Q:
