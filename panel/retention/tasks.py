@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from celery import shared_task
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from mailbackend.dovecot.doveadm import DoveadmError
 from panel.core.clock import moment
-from panel.core.jobs import job_kind, start_job
+from panel.core.jobs import job_kind, start_job, unfinished
+from panel.core.schedule import look
 from panel.retention import following, kept_copies, making_room, purging, switching
 from panel.retention.kept_copies import living_mailboxes
-
-logger = logging.getLogger(__name__)
 
 
 @job_kind(_("Removing what is over: deleted mailboxes, copies of what POP deleted"))
@@ -97,17 +93,17 @@ def show_hidden_messages(*, mailbox: int) -> dict[str, Any]:
     return {} if row is None else {"shown": kept_copies.show_copies(row, kept_copies.hidden_in(row))}
 
 
-@shared_task
+@look(_("Looking where POP deleted something"))
 def start_noting_kept_copies() -> None:
     """Start the job above where POP deleted something lately: mostly nothing did."""
-    if kept_copies.lately_deleted_from(timezone.now()).exists():
+    if (
+        kept_copies.lately_deleted_from(timezone.now()).exists()
+        and not unfinished("note_kept_copies").exists()
+    ):
         start_job("note_kept_copies")
 
 
-@shared_task
+@look(_("Looking for mailboxes that are almost full"))
 def start_making_room() -> None:
     """Start the job above where a mailbox that keeps copies is almost full."""
-    try:
-        making_room.start_where_needed()
-    except DoveadmError as err:
-        logger.warning("Whether mailboxes are almost full could not be asked: %s", err)
+    making_room.start_where_needed()
