@@ -11,7 +11,7 @@ from panel.core.clock import TEST_CLOCK
 from tests.live.test_kept_copies import page_of
 from tests.live.test_recoverable import erase, removed, wait_until_recorded
 from tests.panel_client import PanelClient
-from tests.stand import Stand
+from tests.stand import Box, Stand
 
 pytestmark = pytest.mark.live
 
@@ -64,3 +64,52 @@ def test_the_nearest_says_how_long_deleted_messages_can_be_recovered(own_stand: 
     assert removed(other) == {}
     own_stand.must("endremovedmail", "--at", (at + timedelta(days=16)).isoformat())
     assert removed(box) == {}
+
+
+def in_trash(box: Box) -> list[str]:
+    with box.imap() as client:
+        client.select("Trash", readonly=True)
+        found = client.search(None, "ALL")[1][0].split()
+        return [str(number.decode()) for number in found]
+
+
+def throw_away(box: Box, subject: str) -> None:
+    """Move a message to Trash, as mail programs do."""
+    with box.imap() as client:
+        client.select("INBOX")
+        (number,) = client.search(None, "SUBJECT", f'"{subject}"')[1][0].split()
+        assert client._simple_command("MOVE", number.decode(), "Trash")[0] == "OK"
+
+
+def test_what_ends_more_is_counted_confirmed_and_starts_after_a_day(own_stand: Stand) -> None:
+    box, held = own_stand.new_mailbox(), own_stand.new_mailbox()
+    own_stand.must("setmailbox", held.address, "--hold", "Case 12")
+    for each in (box, held):
+        each.deliver("Thrown away")
+        throw_away(each, "Thrown away")
+        own_stand.must("setretention", "Junk", "never", "--address", each.address)
+    told = own_stand.command("setretention", "Trash", "3", "--address", box.address)
+    assert told.code == 1
+    assert "--confirm" in told.stderr
+    # Nothing is three days old tomorrow.
+    assert told.json["would_end"]["messages"] == 0
+    for each in (box, held):
+        rule = own_stand.must("setretention", "Trash", "3", "--address", each.address, "--confirm")["rule"]
+        assert (rule["folder"], rule["days"]) == ("Trash", 3)
+    starts = datetime.fromisoformat(rule["starts_at"])
+    # Without a rule nothing is due before it starts, and three days after that the message is.
+    assert (
+        own_stand.must("purge", "--dry-run", "--at", (starts - timedelta(minutes=1)).isoformat())["messages"]
+        == 0
+    )
+    late = (starts + timedelta(days=3)).isoformat()
+    assert own_stand.must("purge", "--dry-run", "--at", late)["messages"] == 1
+    assert len(in_trash(box)) == 1
+    report = own_stand.must("purge", "--at", late)
+    assert (report["mailboxes"], report["messages"], report["failures"]) == (1, 1, [])
+    assert in_trash(box) == []
+    assert len(in_trash(held)) == 1
+    wait_until_recorded(box, "Thrown away")
+    assert set(removed(box)) == {"Thrown away"}
+    panel = PanelClient(own_stand)
+    assert "After 3 days" in panel.get(f"{page_of(panel, box)}retention/")
