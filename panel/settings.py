@@ -287,6 +287,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=2, minute=37),
         "options": {"expires": 3600},
     },
+    "start changes of retention": {
+        "task": "panel.core.tasks.look",
+        "args": ["start_waiting_purges"],
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
     "forget old connections": {
         "task": "panel.core.tasks.start_scheduled",
         "args": ["forget_connections"],
