@@ -53,7 +53,7 @@ class RuleForm(VersionedForm):
             own: the level's own rule of it.
             above: what would count without it.
         """
-        initial: dict[str, Any] = {"folder": folder, "ends": DAYS}
+        initial: dict[str, Any] = {"folder": folder or "Trash", "ends": DAYS}
         if own is not None:
             initial |= {"ends": NEVER if own.days is None else DAYS, "days": own.days}
         if folder:

@@ -295,9 +295,9 @@ def _initial(figures: Figures | None) -> dict[str, Any]:
 
 
 def _items(person: User, run: PurgeRun) -> QuerySet[PurgeItem]:
-    """Return what a run found in each folder of the mailboxes that a person may see."""
+    """Return what a run found due in each folder of the mailboxes that a person may see."""
     seen = mailboxes_for(person).order_by().values("pk")
-    rows = run.items.select_related("mailbox__domain").filter(mailbox__in=seen)
+    rows = run.items.select_related("mailbox__domain").filter(mailbox__in=seen, messages__gt=0)
     return rows.order_by("mailbox__address", "folder", "pk")
 
 

@@ -58,6 +58,13 @@ def current(cast: Cast) -> Mailbox:
     return Mailbox.objects.select_related("domain__customer").get(pk=cast.mailbox.pk)
 
 
+def owner(cast: Cast) -> User:
+    """Return the owner of the mailbox."""
+    found = owner_of(current(cast))
+    assert found is not None
+    return found
+
+
 def released(cast: Cast) -> Mailbox:
     holding.release(mailbox=cast.mailbox)
     return current(cast)
@@ -205,7 +212,7 @@ def test_nobody_erases(cast: Cast, held: Mailbox, removed: FakeDovecot, signed_i
     with pytest.raises(Problem, match="legal hold"):
         restoring.erase(current(cast), Choice())
     url = f"/mailboxes/{held.pk}/recover/erase/"
-    for person in (cast.admin, cast.owner, owner_of(current(cast))):
+    for person in (cast.admin, cast.owner, owner(cast)):
         client = signed_in(person)
         for answer in (client.get(url, {"id": "1"}, follow=True), client.post(url, {"id": "1"}, follow=True)):
             assert "legal hold" in answer.content.decode()
@@ -290,7 +297,7 @@ def test_pages_and_badges(cast: Cast, signed_in: SignedIn) -> None:
     assert "Case &lt;12&gt;" in manager.get(url).content.decode()
     assert f"{url}release/" not in manager.get(url).content.decode()
     # The owner of the mailbox is not told why.
-    mine = signed_in(owner_of(current(cast)))
+    mine = signed_in(owner(cast))
     assert "Case" not in mine.get(url).content.decode()
     assert client.get(f"{url}release/").status_code == 200
     version = str(current(cast).version)
@@ -306,7 +313,7 @@ def test_only_owners_and_administrators(cast: Cast, signed_in: SignedIn, verb: s
         (cast.manager, 403),
         (cast.reader, 403),
         (cast.stranger, 404),
-        (owner_of(current(cast)), 403),
+        (owner(cast), 403),
     ]
     for person, status in expected:
         client = signed_in(person)

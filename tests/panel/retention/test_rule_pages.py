@@ -41,13 +41,15 @@ def urls(cast: Cast) -> dict[str, str]:
 
 def people(cast: Cast) -> dict[str, User]:
     mailbox = Mailbox.objects.select_related("domain__customer").get(pk=cast.mailbox.pk)
+    owner = owner_of(mailbox)
+    assert owner is not None
     return {
         "admin": cast.admin,
         "owner": cast.owner,
         "manager": cast.manager,
         "reader": cast.reader,
         "stranger": cast.stranger,
-        "mailbox": owner_of(mailbox),
+        "mailbox": owner,
     }
 
 
@@ -414,7 +416,7 @@ def test_what_cannot_be_counted_is_told_and_changes_nothing(
         return PurgeRun.objects.create(kind=PurgeRun.Kind.CHANGE, change=change, now=change.starts_at)
 
     monkeypatch.setattr(runs, "start_preview", start)
-    monkeypatch.setattr(setretention.jobs, "run", lambda _pk: None)
+    monkeypatch.setattr("panel.core.jobs.run", lambda _pk: None)
     with pytest.raises(CommandError, match="The disk is gone"):
         command("Trash", "30", "--platform", "--confirm")
     assert changing.waiting_at(None) == []
