@@ -151,6 +151,9 @@ def _end_one(mailbox: Mailbox, cutoff: datetime, report: Report, *, dry_run: boo
     api = mail.doveadm(timeout=WAIT)
     try:
         due = _due(api, mailbox, cutoff)
+        # What ends here ends for good, and Dovecot knows mailboxes by their addresses: this may be another's by now.
+        if due and not Mailbox.objects.filter(pk=mailbox.pk, address=mailbox.address).exists():
+            return False
         if due and not dry_run:
             api.end_messages(mailbox.address, [message.uid for message in due])
     except UnknownMailbox:
