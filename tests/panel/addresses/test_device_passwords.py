@@ -346,6 +346,7 @@ def test_commands_make_and_revoke(cast: Cast, capsys: pytest.CaptureFixture[str]
     for arguments in (
         ("revokedevice", address, "--label", "PC"),
         ("createdevice", address, "--label", "x", "--expires", "yesterday"),
+        ("createdevice", address, "--label", "x", "--expires", "9999-12-31T23:59:59-12:00"),
         ("createdevice", address, "--label", "x", "--protocols", "smtp"),
         ("createdevice", "nobody@nowhere.test", "--label", "x"),
     ):
