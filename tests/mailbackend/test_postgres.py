@@ -67,9 +67,7 @@ def test_login_with_an_awkward_database_password(database: PostgresDatabase) -> 
                 refused.login("off@example.test", PASSWORD)
             refused.shutdown()
             # As a program of an older day sends an accent: in Latin-1, which is no UTF-8.
-            for password in (b"mot de passe d'\xe9t\xe9", b"\xc3\x28\xff"):
-                wrong = imaplib.IMAP4_SSL("localhost", ports.imaps, ssl_context=context)
-                said = b"\0" + ADDRESS.encode() + b"\0" + password
-                with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
-                    wrong.authenticate("PLAIN", lambda _challenge, said=said: said)
-                wrong.shutdown()
+            wrong = imaplib.IMAP4_SSL("localhost", ports.imaps, ssl_context=context)
+            with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
+                wrong.authenticate("PLAIN", lambda _challenge: b"\0%s\0\xe9t\xe9" % ADDRESS.encode())
+            wrong.shutdown()
