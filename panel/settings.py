@@ -317,6 +317,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"expires": 30},
     },
+    "check quotas": {
+        "task": "panel.quotas.tasks.start_checking_quotas",
+        "schedule": 180.0,
+        "options": {"expires": 180},
+    },
     "make room": {
         "task": "panel.core.tasks.look",
         "args": ["start_making_room"],
