@@ -38,6 +38,7 @@ urlpatterns = [
     path("domains/<domain:name>/", views.show_domain, name="show_domain"),
     path("domains/<domain:name>/edit/", views.edit_domain, name="edit_domain"),
     path("domains/<domain:name>/protocols/", views.edit_domain_protocols, name="edit_domain_protocols"),
+    path("domains/<domain:name>/storage/", views.limit_domain_storage, name="limit_domain_storage"),
     path("domains/<domain:name>/suspend/", views.suspend_domain, name="suspend_domain"),
     path("domains/<domain:name>/resume/", views.resume_domain, name="resume_domain"),
     path("domains/<domain:name>/delete/", views.delete_domain, name="delete_domain"),

@@ -17,20 +17,23 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from panel.accounts.access import admin_of, manager_of, open_to_owners, person_of
-from panel.accounts.selectors import customers_managed_by, may_change_some, may_manage
+from panel.accounts.access import admin_of, manager_of, open_to_owners, owner_of, person_of
+from panel.accounts.selectors import customers_managed_by, may_change_some, may_manage, may_own
 from panel.addresses import attention, renaming, selectors, services
 from panel.addresses.claims import claims_for
 from panel.addresses.forms import (
     CreateMailboxForm,
     DomainForm,
     DomainProtocolsForm,
+    DomainStorageForm,
     EditMailboxForm,
     MailboxPasswordForm,
     RenameMailboxForm,
 )
 from panel.addresses.hub import hub, mailbox_of_page, restorable_until
 from panel.addresses.inherited import what_counts
+from panel.addresses.limit_words import below_what_it_holds, saved_limit
+from panel.addresses.limits import given_on
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.password_links import link_works
 from panel.addresses.strength import strength
@@ -107,6 +110,8 @@ def show_domain(request: HttpRequest, name: str) -> HttpResponse:
         "until": restorable_until(domain.deleted_at),
         "may_change": may_manage(person_of(request), domain.customer),
         "counts": what_counts(domain),
+        "given": given_on(domain),
+        "may_own": may_own(person_of(request), domain.customer),
         "protocols": [name for name in ("imap", "pop3") if getattr(domain, name)],
     }
     return render(request, "addresses/show_domain.html", context)
@@ -163,6 +168,27 @@ def edit_domain_protocols(request: HttpRequest, name: str) -> HttpResponse:
         return redirect("show_domain", domain.name)
 
     return handle_form(request, form, save, template, context)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def limit_domain_storage(request: HttpRequest, name: str) -> HttpResponse:
+    """Say how much may be given to the mailboxes of a domain: the host and the customer's owners do."""
+    domain = _domain(request, name)
+    owner_of(request, domain.customer)
+    form = DomainStorageForm(request.POST or None, domain=domain)
+    given = given_on(domain)
+
+    def save() -> HttpResponse:
+        limit = form.cleaned_data["max_storage_bytes"]
+        services.limit_domain_storage(
+            domain=domain, max_storage_bytes=limit, version=form.cleaned_data["version"]
+        )
+        messages.success(request, saved_limit(limit, given.given_bytes))
+        return redirect("show_domain", domain.name)
+
+    context = {"domain": domain, "given": given}
+    return handle_form(request, form, save, "addresses/limit_domain_storage.html", context)
 
 
 @login_required
@@ -348,6 +374,8 @@ def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
             messages.success(request, _("Saved. Whoever was signed in to this mailbox is disconnected."))
         else:
             messages.success(request, _("Saved."))
+        if below_what_it_holds(mailbox):
+            messages.warning(request, below_what_it_holds(mailbox))
         return redirect("show_mailbox_settings", mailbox.pk)
 
     return handle_form(request, form, save, "addresses/edit_mailbox.html", {"mailbox": mailbox})

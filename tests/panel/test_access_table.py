@@ -164,6 +164,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "restore_domain",
             "domain_settings",
             "edit_domain_protocols",
+            "limit_domain_storage",
         ),
         lambda stage: {"name": stage.cast.domain.name},
     ),
