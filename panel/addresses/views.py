@@ -37,7 +37,7 @@ from panel.addresses.limits import given_on
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.password_links import link_works
 from panel.addresses.strength import strength
-from panel.addresses.usage import read_usage
+from panel.addresses.usage import may_be_asked, read_usage, seen
 from panel.core.forms import ConfirmForm, ReasonForm
 from panel.core.pages import ask_first, handle_form, page_of, press_button
 
@@ -298,12 +298,30 @@ def create_mailbox(request: HttpRequest) -> HttpResponse:
 def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """One mailbox: how it stands and what it holds."""
     mailbox = mailbox_of_page(request, pk)
+    # In which state it is, is taken before it is asked what it holds.
+    was = seen(mailbox)
     usage = _usage(mailbox)
-    context = {**hub(request, mailbox), "usage": usage}
+    context = {**hub(request, mailbox), "usage": usage, "seen": was if usage else ""}
     if person_of(request).is_mailbox:
         used = usage["used_bytes"] if usage else None
         context["attention"] = attention.for_owner(mailbox, used, timezone.now())
     return render(request, "addresses/show_mailbox.html", context)
+
+
+@open_to_owners
+@login_required
+@require_safe
+def show_mailbox_usage(request: HttpRequest, pk: int) -> HttpResponse:
+    """What a mailbox holds at this moment, for its open page; 204 where that is what the page shows."""
+    mailbox = mailbox_of_page(request, pk)
+    shown, now = request.GET.get("seen", ""), seen(mailbox)
+    if shown == now or not may_be_asked(mailbox):
+        return HttpResponse(status=204)
+    usage = _usage(mailbox)
+    if usage is None and not shown:
+        return HttpResponse(status=204)
+    context = {"mailbox": mailbox, "usage": usage, "seen": now if usage else ""}
+    return render(request, "addresses/_storage.html", context)
 
 
 @open_to_owners

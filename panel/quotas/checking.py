@@ -20,11 +20,12 @@ from mailbackend.dovecot.doveadm import DoveadmError, UnknownMailbox
 from panel.addresses.models import Mailbox
 from panel.addresses.report import Failure, Report
 from panel.addresses.selectors import living_mailboxes
+from panel.addresses.usage import file_state, has_no_file
 from panel.core import jobs, mail
 from panel.core.errors import Problem
 from panel.core.said import in_words
 from panel.quotas.comparing import compare
-from panel.quotas.looking import Looked, Looking, file_state, has_no_file
+from panel.quotas.looking import Looked, Looking
 from panel.quotas.models import MailboxLook
 
 #: Rows that are looked at together.

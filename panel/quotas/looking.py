@@ -1,8 +1,7 @@
 """Looking at what mailboxes hold: Dovecot is asked about those alone that changed since they were looked at.
 
-Dovecot touches one file of a mailbox whenever what it holds changes. In which state that file is, is taken before
-Dovecot is asked: what changes meanwhile is another state, and the next look asks again. Two looks at once do the same
-twice and harm nothing.
+In which state a mailbox is (panel.addresses.usage.file_state) is taken before Dovecot is asked: what changes meanwhile
+is another state, and the next look asks again. Two looks at once do the same twice and harm nothing.
 """
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 from django.db import transaction
 from django.utils import timezone
@@ -36,8 +34,6 @@ from panel.quotas.models import MailboxLook
 TOGETHER, ANSWER_WITHIN = 50, 60.0
 #: Questions that are not answered in that time, one after another: then the mail service counts as down.
 SILENCES = 3
-#: What stands for a file that is not there: nobody has opened the mailbox yet.
-_NO_FILE = "none"
 
 
 @dataclass(frozen=True)
@@ -76,26 +72,6 @@ class Looked:
         self.failures += other.failures
 
 
-def file_state(mail_root: Path, home: str, quota_bytes: int | None) -> str:
-    """Return in which state a mailbox is, as a short text: another one wherever what it holds or may hold is another.
-
-    Costs one stat, and nothing is opened.
-
-    Raises:
-        OSError: if the file cannot be looked at for another reason than that it is not there.
-    """
-    try:
-        found = Path(f"{mail_root}/{home}/Maildir/dovecot.list.index.log").stat()
-    except (FileNotFoundError, NotADirectoryError):
-        return f"{_NO_FILE}:{quota_bytes}"
-    return f"{found.st_mtime_ns}:{found.st_size}:{quota_bytes}"
-
-
-def has_no_file(state: str) -> bool:
-    """Return whether a state is that of a mailbox without the file."""
-    return state.startswith(_NO_FILE)
-
-
 @dataclass
 class Looking:
     """Looks at mailboxes, some at a time.
@@ -113,7 +89,7 @@ class Looking:
         """Ask what mailboxes hold, and keep it with the state that they were in before.
 
         Args:
-            states: what `file_state` said of each, by the mailbox's key.
+            states: what `panel.addresses.usage.file_state` said of each, by the mailbox's key.
 
         Raises:
             DoveadmError: if the mail service does not run, does not answer again and again, or refuses every question.

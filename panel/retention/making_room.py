@@ -18,10 +18,11 @@ from mailbackend.dovecot.doveadm import DoveadmError, NobodyListens, UnknownMail
 from panel.addresses.models import Mailbox
 from panel.addresses.report import Failure, Report
 from panel.addresses.selectors import living_mailboxes
+from panel.addresses.usage import file_state
 from panel.core import mail
 from panel.core.jobs import start_job
 from panel.core.models import AuditEntry, Job
-from panel.quotas.looking import Looking, file_state
+from panel.quotas.looking import Looking
 from panel.retention.kept_copies import (
     ENDED_EARLY,
     WAIT,

@@ -175,6 +175,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
     **dict.fromkeys(
         (
             "show_mailbox",
+            "show_mailbox_usage",
             "set_up_mailbox",
             "show_mailbox_settings",
             "rename_mailbox",

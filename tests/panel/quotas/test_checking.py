@@ -28,13 +28,13 @@ from mailbackend.dovecot.doveadm import (
 from panel.addresses import services
 from panel.addresses.models import Mailbox
 from panel.addresses.report import Report
-from panel.addresses.usage import refresh_usage
+from panel.addresses.usage import file_state, refresh_usage
 from panel.core import mail
 from panel.core.clock import TEST_CLOCK
 from panel.core.errors import Problem
 from panel.core.models import Installation, Job
 from panel.quotas import checking, looking, tasks
-from panel.quotas.looking import Change, Looking, file_state
+from panel.quotas.looking import Change, Looking
 from panel.quotas.models import MailboxLook
 from tests.cast import PASSWORD, Cast
 
