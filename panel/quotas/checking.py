@@ -16,7 +16,7 @@ from django.conf import settings
 from django.db.models import F
 
 from mailbackend import maildir
-from mailbackend.dovecot.doveadm import DoveadmError, UnknownMailbox
+from mailbackend.dovecot.doveadm import DoveadmError, Quota, UnknownMailbox
 from panel.addresses.models import Mailbox
 from panel.addresses.report import Failure, Report
 from panel.addresses.selectors import living_mailboxes
@@ -142,30 +142,40 @@ def _gone(rows: Sequence[_Row]) -> list[Failure]:
 
 
 def _compare_some(check: _Check, also: Sequence[Mailbox]) -> None:
-    """Compare the mailboxes that were compared longest ago, those never compared first, and the others asked for."""
+    """Compare the mailboxes that were compared longest ago, those never compared first, and the others asked for.
+
+    All are asked about, also those whose state is as it was: files that came or went without Dovecot do not change it.
+    """
     rows = living_mailboxes().filter(look__isnull=False).exclude(pk__in=[each.pk for each in also])
     longest_ago = rows.order_by(F("look__compared_at").asc(nulls_first=True), "pk")[:COMPARED]
     failed = {failure.subject for failure in check.report.failures}
-    for mailbox in [*also, *longest_ago]:
-        if mailbox.address in failed or not maildir.seems_there(settings.DATA_DIR.mail, mailbox.home):
-            continue  # It is reported already, or on its way out.
-        try:
-            _compare(check, mailbox)
-        except UnknownMailbox:
-            continue  # It was deleted or renamed a moment ago, or it is reported already.
-        except OSError as err:
-            check.report.add(Failure(mailbox.address, f"{err}.", mended=False, mendable=False))
-        jobs.note_progress(check.report.as_json())
+    states = {}
+    mailboxes = [mailbox for mailbox in [*also, *longest_ago] if mailbox.address not in failed]
+    for mailbox in mailboxes:
+        # Without its home it is reported already, or on its way out.
+        if maildir.seems_there(settings.DATA_DIR.mail, mailbox.home):
+            states[mailbox.pk] = file_state(settings.DATA_DIR.mail, mailbox.home, mailbox.quota_bytes)
+    looked = check.looking.look_at(states)
+    for failure in looked.failures:
+        check.report.add(failure)
+    for mailbox in mailboxes:
+        if mailbox.pk in looked.quotas:
+            _compare(check, mailbox, looked.quotas[mailbox.pk], states[mailbox.pk])
+            jobs.note_progress(check.report.as_json())
+    if check.mend:
+        compared = MailboxLook.objects.filter(pk__in=looked.quotas)
+        compared.update(compared_at=check.looking.now)
 
 
-def _compare(check: _Check, mailbox: Mailbox) -> None:
-    state = file_state(settings.DATA_DIR.mail, mailbox.home, mailbox.quota_bytes)
-    failure = compare(mailbox, mend=check.mend)
+def _compare(check: _Check, mailbox: Mailbox, said: Quota, state: str) -> None:
+    try:
+        failure = compare(mailbox, said, mend=check.mend)
+    except UnknownMailbox:
+        return  # It was deleted or renamed a moment ago.
+    except OSError as err:
+        failure = Failure(mailbox.address, f"{err}.", mended=False, mendable=False)
     check.report.thorough += 1
     if failure is not None:
         check.report.add(failure)
-    # Files that came or went without Dovecot leave its own file as it was: the panel's copy is made true here.
-    for other in check.looking.look_at({mailbox.pk: state}).failures:
-        check.report.add(other)
-    if check.mend:
-        MailboxLook.objects.filter(pk=mailbox.pk).update(compared_at=check.looking.now)
+    if failure is not None and failure.mended:
+        check.looking.look_at({mailbox.pk: state})

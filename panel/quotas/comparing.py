@@ -47,11 +47,12 @@ class _Seen:
         )
 
 
-def compare(mailbox: Mailbox, *, mend: bool) -> Failure | None:
+def compare(mailbox: Mailbox, said: Quota, *, mend: bool) -> Failure | None:
     """Compare what Dovecot says of a mailbox with its files, and have it count anew where they differ.
 
     Args:
         mailbox: which; its home is there.
+        said: what Dovecot said of it a moment ago.
         mend: whether to have it count anew, instead of only saying that they differ.
 
     Returns:
@@ -61,6 +62,8 @@ def compare(mailbox: Mailbox, *, mend: bool) -> Failure | None:
         NobodyListens: if the mail service does not run.
         OSError: if the files cannot be looked at.
     """
+    if _Seen(said, _measured(mailbox)).agrees:
+        return None
     try:
         seen = _steady(mailbox)
         if seen is None or seen.agrees:
@@ -92,4 +95,8 @@ def _steady(mailbox: Mailbox) -> _Seen | None:
 
 def _look(mailbox: Mailbox) -> _Seen:
     said = mail.doveadm(timeout=ANSWER_WITHIN).quota(mailbox.address)
-    return _Seen(said, maildir.measure(settings.DATA_DIR.mail, mailbox.home_path))
+    return _Seen(said, _measured(mailbox))
+
+
+def _measured(mailbox: Mailbox) -> maildir.Usage:
+    return maildir.measure(settings.DATA_DIR.mail, mailbox.home_path)

@@ -106,7 +106,7 @@ def test_what_programs_do_is_counted_as_the_files_are(stand: Stand) -> None:
         append(client, "Draft", 3 * KB, "Projects/2026")
         client.select("INBOX")
         client.copy("1:2", "Projects/2026")
-        client.store("2", "+FLAGS", r"(\Deleted)")
+        client.store("4", "+FLAGS", r"(\Deleted)")
         client.expunge()
         client.uid("MOVE", "3", "Archive")
         client.create("Short")
