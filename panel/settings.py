@@ -318,7 +318,8 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 30},
     },
     "check quotas": {
-        "task": "panel.quotas.tasks.start_checking_quotas",
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["check_quotas"],
         "schedule": 180.0,
         "options": {"expires": 180},
     },

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
-from django.utils import timezone
 
 from mailbackend import maildir
 from mailbackend.dovecot.doveadm import (
@@ -33,7 +32,7 @@ from panel.core import mail
 from panel.core.clock import TEST_CLOCK
 from panel.core.errors import Problem
 from panel.core.models import Installation, Job
-from panel.quotas import checking, looking, tasks
+from panel.quotas import checking, looking
 from panel.quotas.looking import Change, Looking
 from panel.quotas.models import MailboxLook
 from tests.cast import PASSWORD, Cast
@@ -465,17 +464,3 @@ def test_another_time_counts(cast: Cast, dovecot: CountingDovecot) -> None:
     call_command("checkquotas", "--at", "2027-01-01T00:00:00+00:00", "--json")
     look = MailboxLook.objects.get()
     assert look.looked_at == look.compared_at == datetime(2027, 1, 1, tzinfo=UTC)
-
-
-def test_none_is_started_beside_one_that_goes_on(cast: Cast) -> None:
-    for _twice in range(2):
-        tasks.start_checking_quotas()
-    jobs = Job.objects.filter(kind="check_quotas")
-    assert jobs.count() == 1
-    jobs.update(state=Job.State.RUNNING, changed_at=timezone.now())
-    tasks.start_checking_quotas()
-    assert jobs.count() == 1
-    # Its worker was killed: nothing waits for it.
-    jobs.update(changed_at=timezone.now() - tasks.SILENT_AFTER)
-    tasks.start_checking_quotas()
-    assert jobs.count() == 2
