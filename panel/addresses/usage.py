@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import zlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -37,7 +38,7 @@ def file_state(mail_root: Path, home: str, quota_bytes: int | None) -> str:
         OSError: if the file cannot be looked at for another reason than that it is not there.
     """
     try:
-        found = Path(f"{mail_root}/{home}/Maildir/dovecot.list.index.log").stat()
+        found = os.lstat(f"{mail_root}/{home}/Maildir/dovecot.list.index.log")
     except (FileNotFoundError, NotADirectoryError):
         return f"{_NO_FILE}:{quota_bytes}"
     return f"{found.st_mtime_ns}:{found.st_size}:{quota_bytes}"

@@ -102,13 +102,14 @@ def _check_page(check: _Check, rows: Sequence[_Row]) -> None:
     changed: dict[int, str] = {}
     found = Looked()
     gone = []
+    root = settings.DATA_DIR.mail
     for row in rows:
         try:
-            state = file_state(settings.DATA_DIR.mail, row.home, row.quota_bytes)
+            state = file_state(root, row.home, row.quota_bytes)
         except OSError as err:
             found.failures.append(Failure(row.address, f"{err}.", mended=False, mendable=False))
             continue
-        if has_no_file(state) and not maildir.seems_there(settings.DATA_DIR.mail, row.home):
+        if has_no_file(state) and not maildir.seems_there(root, row.home):
             gone.append(row)
         elif state != row.look__file_state:
             changed[row.pk] = state
