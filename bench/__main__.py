@@ -43,7 +43,7 @@ SUBJECTS: dict[str, ModuleType] = {
 DATABASES = ("sqlite", "postgres")
 
 #: Seconds for each database after which everything is given up.
-_LONGEST_QUICK, _LONGEST = 170, 1200
+_LONGEST_QUICK, _LONGEST = 170, 1800
 
 
 def main(arguments: list[str]) -> int:

@@ -62,7 +62,7 @@ QUICK = Scale(
     events=250_000,
     logged=100_000,
     pop_messages=2_000,
-    checked=10_000,
+    checked=5_000,
 )
 
 

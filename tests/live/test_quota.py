@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import imaplib
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -176,3 +177,14 @@ def test_a_file_that_came_with_a_new_time_is_counted_without_a_failure(stand: St
     (file,) = (file for file in files(box) if file.stat().st_size > 10 * KB)
     file.unlink()
     assert checked(box) == counted(box) != before
+
+
+def test_two_checks_at_once_harm_nothing(stand: Stand) -> None:
+    boxes = [stand.new_mailbox() for _number in range(3)]
+    for box in boxes:
+        deliver(box, "Delivered", 20 * KB)
+    both = [stand.spawn("manage.py", "checkquotas", "--json") for _twice in range(2)]
+    answers = [json.loads(process.communicate(timeout=120)[0]) for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert [answer["failures"] for answer in answers] == [[], []]
+    assert answers[0]["bytes"] == answers[1]["bytes"] >= sum(counted(box)[1] for box in boxes)
