@@ -30,18 +30,19 @@ _CUSTOMER, _OWNER, _DOMAINS = "Quotas of the bench", "owner@quotas.test", 100
 #: Below the mail root; no home of a mailbox that was really made lies there.
 _HOMES = "bench-quotas"
 _QUOTA = 2 * 1024**3
-#: Messages of each mailbox, their files empty: their names tell their sizes.
-_MESSAGES, _SIZE = 5, 2048
+#: Messages of the mailboxes that have some, their files empty: their names tell their sizes.
+_MESSAGES, _SIZE = 100, 2048
 _BATCH = 500
 _SIZE_IN_NAME = re.compile(r",W=([0-9]+)")
 
 
 def fill_quotas(size: int, changing: int) -> dict[str, Any]:
-    """Make that many mailboxes with homes, and note for each in which state it was looked at last.
+    """Make that many mailboxes, and note for each in which state it was looked at last.
 
     Args:
         size: how many.
-        changing: how many of them may change, spread over all: what Dovecot notes itself is left to it there.
+        changing: how many of them have messages and may change, spread over all: what Dovecot notes itself is left to
+            it there. Of the others there is no more than a check looks at.
 
     Returns:
         `keys` and `addresses` of these.
@@ -66,10 +67,14 @@ def fill_quotas(size: int, changing: int) -> dict[str, Any]:
             ]
         )
         for index, row in enumerate(rows, first):
-            _make_home(settings.DATA_DIR.mail / row.home, known=index % apart != 0)
+            home = settings.DATA_DIR.mail / row.home
             if index % apart == 0:
                 keys.append(row.pk)
                 addresses.append(row.address)
+                _make_home(home)
+            else:
+                (home / "Maildir").mkdir(parents=True)
+                (home / "Maildir" / "dovecot.list.index.log").touch()
         MailboxLook.objects.bulk_create([_look(row, now) for row in rows])
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
@@ -112,15 +117,13 @@ def check(changed: Sequence[int]) -> dict[str, Any]:
     }
 
 
-def walk() -> dict[str, Any]:
-    """Add up what the mailboxes hold by walking their folders: scandir, and the sizes that the names tell."""
+def walk(keys: Sequence[int]) -> dict[str, Any]:
+    """Add up what some mailboxes hold by walking their folders: scandir, and the sizes that the names tell."""
+    root = settings.DATA_DIR.mail
+    homes = list(Mailbox.objects.filter(pk__in=keys).values_list("home", flat=True))
     started = time.perf_counter()
-    mailboxes = used = 0
-    for part in os.scandir(settings.DATA_DIR.mail / _HOMES):
-        for home in os.scandir(part.path):
-            mailboxes += 1
-            used += _walked(f"{home.path}/Maildir")
-    return {"seconds": time.perf_counter() - started, "mailboxes": mailboxes, "bytes": used}
+    used = sum(_walked(f"{root}/{home}/Maildir") for home in homes)
+    return {"seconds": time.perf_counter() - started, "mailboxes": len(homes), "bytes": used}
 
 
 def _walked(maildir: str) -> int:
@@ -135,16 +138,13 @@ def _walked(maildir: str) -> int:
     return used
 
 
-def _make_home(home: Path, *, known: bool) -> None:
+def _make_home(home: Path) -> None:
     maildir = f"{home}/Maildir"
     for part in ("cur", "new", "tmp"):
         Path(maildir, part).mkdir(parents=True)
     for number in range(_MESSAGES):
         os.close(os.open(f"{maildir}/cur/1764331200.M{number}P1.bench,S={_SIZE},W={_SIZE}:2,S", os.O_CREAT))
-    if known:
-        os.close(os.open(f"{maildir}/dovecot.list.index.log", os.O_CREAT))
-    else:
-        os.close(os.open(f"{home}/.mailbox", os.O_CREAT))
+    (home / ".mailbox").touch()
 
 
 def _look(row: Mailbox, now: Any) -> MailboxLook:

@@ -109,7 +109,7 @@ def follow_usage(request: HttpRequest) -> HttpResponse:
     """
     shown = dict(part.partition(".")[::2] for part in request.GET.getlist("seen"))
     now = {mailbox: seen(mailbox) for mailbox in _named(request, shown) if may_be_asked(mailbox)}
-    changed = [mailbox for mailbox, state in now.items() if state != shown.get(str(mailbox.pk))][:TOGETHER]
+    changed = [each for each, state in now.items() if state and state != shown.get(str(each.pk))][:TOGETHER]
     known = refresh_usage(changed) if changed else []
     if not known:
         return HttpResponse(status=204)

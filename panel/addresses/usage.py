@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import OperationalError
 from django.utils import timezone
 
+from mailbackend import maildir
 from mailbackend.dovecot.doveadm import Answer, Command, DoveadmError, Quota, read_quota
 from panel.addresses.models import Mailbox
 from panel.core import mail
@@ -52,12 +53,15 @@ def has_no_file(state: str) -> bool:
 def seen(mailbox: Mailbox) -> str:
     """Return in which state a mailbox is, for a page to say when it asks whether it is another by now.
 
-    Empty where that cannot be told: such a page is told nothing new.
+    Empty where that cannot be told, or its home is gone: such a page is told nothing new, and Dovecot, which would make
+    an empty home, is not asked.
     """
     try:
         state = file_state(settings.DATA_DIR.mail, mailbox.home, mailbox.quota_bytes)
     except OSError as err:
         logger.warning("Whether %s changed cannot be told: %s", mailbox.address, err)
+        return ""
+    if has_no_file(state) and not maildir.seems_there(settings.DATA_DIR.mail, mailbox.home):
         return ""
     return f"{zlib.crc32(state.encode()):08x}"
 

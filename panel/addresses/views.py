@@ -315,7 +315,7 @@ def show_mailbox_usage(request: HttpRequest, pk: int) -> HttpResponse:
     """What a mailbox holds at this moment, for its open page; 204 where that is what the page shows."""
     mailbox = mailbox_of_page(request, pk)
     shown, now = request.GET.get("seen", ""), seen(mailbox)
-    if shown == now or not may_be_asked(mailbox):
+    if now in ("", shown) or not may_be_asked(mailbox):
         return HttpResponse(status=204)
     usage = _usage(mailbox)
     if usage is None and not shown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -317,6 +318,12 @@ def test_an_open_mailbox_follows_what_it_holds(
     assert "is not known now" in answer
     assert client.get(polled(answer, path)).status_code == 204
     dovecot.is_down = False
-    assert "400\N{NO-BREAK SPACE}KB" in client.get(polled(answer, path)).content.decode()
+    answer = client.get(polled(answer, path)).content.decode()
+    assert "400\N{NO-BREAK SPACE}KB" in answer
+    # Its home is gone: Dovecot would make an empty one.
+    asked = dovecot.asked
+    shutil.rmtree(settings.DATA_DIR.mail / cast.mailbox.home)
+    assert client.get(polled(answer, path)).status_code == 204
+    assert dovecot.asked == asked
     services.delete_mailbox(mailbox=cast.mailbox)
     assert client.get(ask).status_code == 204
