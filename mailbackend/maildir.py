@@ -76,10 +76,18 @@ class NewHome:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a home holds: messages of all folders, and their virtual size in bytes, as Dovecot's quota counts."""
+    """What a home holds: messages of all folders, and their virtual size in bytes, as Dovecot's quota counts.
+
+    Attributes:
+        messages: how many there are.
+        used_bytes: their size.
+        inexact_bytes: by how much more it may be at most: of messages whose names do not tell the virtual size, only
+            that of the file is known, in which each line may be a byte shorter.
+    """
 
     messages: int
     used_bytes: int
+    inexact_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -274,14 +282,17 @@ def measure(root: Path, home: PurePosixPath) -> Usage:
 
     A file that a mail program removes meanwhile is not counted.
     """
-    messages = used = 0
+    messages = used = inexact = 0
     for folder in _message_folders(root / home / "Maildir"):
         for entry in _scan(folder):
+            if entry.name.startswith("."):
+                continue  # no message to Dovecot either
             size = _message_size(entry)
             if size is not None:
                 messages += 1
                 used += size
-    return Usage(messages, used)
+                inexact += 0 if _SIZE_IN_NAME.search(entry.name) else size
+    return Usage(messages, used, inexact)
 
 
 def has_removed_mail(root: Path, home: PurePosixPath) -> bool:

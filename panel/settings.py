@@ -323,6 +323,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 30.0,
         "options": {"expires": 30},
     },
+    "check quotas": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["check_quotas"],
+        "schedule": 180.0,
+        "options": {"expires": 180},
+    },
     "make room": {
         "task": "panel.core.tasks.look",
         "args": ["start_making_room"],

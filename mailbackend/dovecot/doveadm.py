@@ -27,6 +27,7 @@ ALLOWED_COMMANDS = frozenset(
         "who",
         "kick",
         "quotaGet",
+        "forceResync",
         "mailboxStatus",
         "mailboxList",
         "mailboxCreate",
@@ -41,6 +42,8 @@ ALLOWED_COMMANDS = frozenset(
 #: What is asked about a message that was removed; never what stands in it.
 _MESSAGE_FIELDS = ("uid", "date.saved.unixtime", "size.virtual")
 _HEADER_FIELDS = ("uid", "hdr.from.utf8", "hdr.subject.utf8", "hdr.date.utf8")
+#: The mask that all folders of a mailbox fit; that of removed messages does not.
+_ALL_FOLDERS = "*"
 #: Of its folder as a whole.
 _STATUS_FIELDS = ("messages", "vsize", "uidnext")
 #: How messages of it are named: a set of UIDs, and the time (seconds since 1970) before which they came.
@@ -319,7 +322,7 @@ class Doveadm:
         answer = self.batch([command])[0]
         if answer.exit_code == _EX_NOHOST:
             return False
-        _raise_for(answer, command)
+        raise_for(answer, command)
         # 2.3 tells by its exit code that there was none; 2.4 counts.
         return all(row.get("count") != "0" for row in answer.rows)
 
@@ -334,6 +337,19 @@ class Doveadm:
         """
         rows = self._one(Command("quotaGet", {"user": _checked_address(address)})).rows
         return read_quota(rows)
+
+    def recalculate(self, address: str) -> None:
+        """Have Dovecot look at all folders of a mailbox as if for the first time, and count anew what it holds.
+
+        `quota recalc` does not: it adds up what is known of the folders (2.3).
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers. Dovecot may go on with it.
+            DoveadmError: if doveadm refuses.
+        """
+        self._one(Command("forceResync", {"user": _checked_address(address), "mailboxMask": _ALL_FOLDERS}))
 
     def recoverable(self, address: str) -> Recoverable:
         """Return what was removed from a mailbox and can be brought back, as a whole.
@@ -412,7 +428,7 @@ class Doveadm:
             answer = self.batch([command])[0]
             # To 2.3 it is an error where nothing was ever removed; to 2.4 it is none.
             if answer.exit_code != _EX_NOHOST:
-                _raise_for(answer, command)
+                raise_for(answer, command)
 
     def hidden_messages(self, addresses: Sequence[str]) -> list[list[HiddenMessage] | DoveadmError]:
         """Return which messages of their inboxes POP hides from a device of some mailboxes, in one question.
@@ -558,7 +574,7 @@ class Doveadm:
         command = Command("mailboxCreate", {"user": address, "mailbox": [folder], "subscriptions": True})
         answer = self.batch([command])[0]
         if answer.exit_code == _EX_NOUSER:
-            _raise_for(answer, command)
+            raise_for(answer, command)
         return answer.error is None
 
     def put_back(
@@ -652,7 +668,7 @@ class Doveadm:
 
     def _one(self, command: Command) -> Answer:
         answer = self.batch([command])[0]
-        _raise_for(answer, command)
+        raise_for(answer, command)
         return answer
 
     def _post(self, body: bytes) -> bytes:
@@ -833,6 +849,8 @@ def _may_be_sent(name: str, given: dict[str, Any], *, asks: bool, bare: bool) ->
             return bare and given in (removed, {"field": _FOLDER_FIELDS, "mailboxMask": ["*"]})
         case "mailboxList":
             return bare and not given
+        case "forceResync":
+            return bare and given == {"mailboxMask": _ALL_FOLDERS}
         case "mailboxCreate":
             folders = given.pop("mailbox", ())
             return bare and given == {"subscriptions": True} and len(folders) == 1 and _is_folder(folders[0])
@@ -949,7 +967,13 @@ def _answer(kind: str, value: Any) -> Answer:
     return Answer(exit_code=int(value.get("exitCode", 0)), error=str(value["type"]))
 
 
-def _raise_for(answer: Answer, command: Command) -> None:
+def raise_for(answer: Answer, command: Command) -> None:
+    """Do nothing if an answer is none of an error.
+
+    Raises:
+        UnknownMailbox: if there is no such mailbox.
+        DoveadmError: if doveadm refused the command.
+    """
     if answer.error is None:
         return
     if answer.exit_code == _EX_NOUSER:
@@ -984,7 +1008,7 @@ def _each(
 ) -> list[_Row] | DoveadmError:
     """Return what the rows of an answer say, or why that is not known."""
     try:
-        _raise_for(answer, command)
+        raise_for(answer, command)
         return [read(row) for row in answer.rows]
     except DoveadmError as err:
         return err

@@ -13,6 +13,7 @@ describe_actions(
         "domain.created": _("Added a domain"),
         "domain.edited": _("Changed a domain"),
         "domain.protocols_set": _("Switched protocols of a domain on or off"),
+        "domain.storage_limited": _("Changed how much may be given to a domain's mailboxes"),
         "domain.left": _("Took a domain away, to another customer"),
         "domain.joined": _("Brought a domain, from another customer"),
         "domain.suspended": _("Suspended a domain"),

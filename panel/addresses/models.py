@@ -32,6 +32,8 @@ class Domain(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="domains")
     # What its mailboxes inherit (panel.addresses.inherited); nothing is inherited from the customer.
     default_quota_bytes = models.BigIntegerField(null=True, blank=True)
+    # What the quotas of its mailboxes may be in all; beside it the customer's own limit counts.
+    max_storage_bytes = models.BigIntegerField(null=True, blank=True)
     pop_deletes = models.CharField(max_length=10, blank=True)
     pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
     recovery_days = models.PositiveIntegerField(null=True, blank=True)

@@ -192,6 +192,15 @@ SENTENCES = (
     gettext_noop("Its worker ended before it did."),
     gettext_noop("Restante is not set up yet: run 'make run' once."),
     gettext_noop("Messages were moved while a place was being cleaned."),
+    # panel.quotas
+    gettext_noop("%(why)s It is asked about again at the next check."),
+    gettext_noop("%(why)s It is compared again later."),
+    gettext_noop("%(what)s It has counted anew."),
+    gettext_noop("%(what)s It counted anew and still says so: see its log."),
+    gettext_noop(
+        "Dovecot counted %(counted)s messages and %(counted_bytes)s bytes, "
+        "its files are %(held)s messages and %(held_bytes)s bytes."
+    ),
 )
 
 #: Longer texts are some program's own words. Characters.

@@ -20,6 +20,8 @@ class MailboxLook(models.Model):
     looked_at = models.DateTimeField()
     # When what Dovecot says was last compared with the files themselves; NULL is never.
     compared_at = models.DateTimeField(null=True)
+    # As Dovecot said at that look; what Mailbox says may be younger, from a page that asked.
+    used_bytes = models.BigIntegerField(null=True)
     messages = models.BigIntegerField(null=True)
 
     class Meta:

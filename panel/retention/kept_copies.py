@@ -30,6 +30,7 @@ from mailbackend.dovecot.doveadm import (
 from panel.addresses.inherited import POP_KEEP_DAYS, PopPolicy, pop_policies, what_counts
 from panel.addresses.models import Mailbox
 from panel.addresses.report import Failure, Report
+from panel.addresses.selectors import living_mailboxes as living_mailboxes
 from panel.connections.models import Connection
 from panel.core import audit, jobs, mail
 from panel.retention.models import KeptCopy
@@ -66,14 +67,6 @@ class Copy:
 
     message: HiddenMessage
     ends_from: datetime
-
-
-def living_mailboxes() -> QuerySet[Mailbox]:
-    """Return the mailboxes that have an inbox, with what they inherit from. Suspended ones are among them."""
-    there = Mailbox.objects.filter(
-        provisioned_at__isnull=False, deleted_at=None, domain__deleted_at=None, purging_at=None
-    )
-    return there.select_related("domain__customer")
 
 
 def hidden_in(mailbox: Mailbox, *, timeout: float = WAIT) -> list[HiddenMessage]:

@@ -173,6 +173,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "domain_rule",
             "domain_recovery",
             "edit_domain_protocols",
+            "limit_domain_storage",
         ),
         lambda stage: {"name": stage.cast.domain.name},
     ),
@@ -183,6 +184,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
     **dict.fromkeys(
         (
             "show_mailbox",
+            "show_mailbox_usage",
             "set_up_mailbox",
             "show_mailbox_settings",
             "rename_mailbox",

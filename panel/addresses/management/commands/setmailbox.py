@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
 from panel.addresses import device_passwords, holding, selectors, services
+from panel.addresses.limit_words import below_what_it_holds
 from panel.addresses.models import Mailbox
 from panel.addresses.showing import mailbox_as_json
 from panel.core import commands, jobs
@@ -94,4 +95,6 @@ class Command(commands.Command):
         if following is not None:
             # Whoever reads the mailbox next finds what was asked for.
             jobs.wait_for(following, seconds=FOLLOWED_WITHIN)
+        if not options["json"] and "quota_bytes" in changes and below_what_it_holds(mailbox):
+            self.stderr.write(below_what_it_holds(mailbox))
         return mailbox_as_json(mailbox)
