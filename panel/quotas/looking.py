@@ -28,6 +28,7 @@ from panel.addresses.models import Mailbox
 from panel.addresses.report import Failure
 from panel.addresses.selectors import living_mailboxes
 from panel.core import mail
+from panel.quotas import warnings
 from panel.quotas.models import MailboxLook
 
 #: Mailboxes of one question, and seconds to wait for its answer.
@@ -112,6 +113,7 @@ class Looking:
                 looked.failures.append(Failure(mailbox.address, problem, mended=False, mendable=True))
         if self.keep:
             looked.changes = _keep(states, looked.quotas, self.now)
+            warnings.note_changes([(each.mailbox, each.used_before, each.used_now) for each in looked.changes])
         return looked
 
     def _ask(self, mailboxes: Sequence[Mailbox]) -> list[Quota | DoveadmError]:
