@@ -48,6 +48,7 @@ _HOST = re.sub(r"[^A-Za-z0-9.-]", "", socket.gethostname())[:16] or "localhost"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _SIZE_IN_NAME = re.compile(r",W=([0-9]+)(?:[,:]|\Z)")
+_NAME_OF_MESSAGE = re.compile(r"[A-Za-z0-9.]{1,40}\Z")
 _FILE_SIZE_IN_NAME = re.compile(r",S=([0-9]+)(?:[,:]|\Z)")
 
 
@@ -235,6 +236,52 @@ def seems_there(root: Path, home: str) -> bool:
     return True
 
 
+def put_message(root: Path, home: PurePosixPath, token: str, message: bytes, *, name: str) -> bool:
+    """Put a message into a mailbox's inbox as Maildir says (tmp, fsync, new), whatever the quota says of it.
+
+    Dovecot finds it as it finds what any program delivers into a Maildir, and tells who waits in IDLE. One that was put
+    there under the same name, and that nobody moved or deleted since, is not put there again.
+
+    Args:
+        root: the mail root; the caller has checked its marker.
+        home: as `addresses.home_path` gives it.
+        token: what the mailbox's row holds to recognise its home.
+        message: RFC 5322, any line endings.
+        name: what tells it from all others that are put there; letters, digits and dots, at most 40 of them.
+
+    Returns:
+        Whether it was put there now.
+
+    Raises:
+        HomeTaken: if the home is not this mailbox's, or there is none.
+        OSError: if the disk refuses; nothing is delivered then.
+    """
+    if not _NAME_OF_MESSAGE.match(name):
+        raise ValueError(f"{name!r} cannot be part of a message's name.")
+    place = root / home
+    _check_token(place, token)
+    unique = f"{name}.{_HOST}"
+    if _is_in(place / "Maildir", unique):
+        return False
+    text, sizes = _prepared(message)
+    inbox = place / "Maildir"
+    # A name of its own: two that do the same at once do not write into one file.
+    beside = inbox / "tmp" / f"{unique}.{secrets.token_hex(6)}"
+    try:
+        _write(beside, text)
+        beside.rename(inbox / "new" / f"{unique},{sizes}")
+    finally:
+        beside.unlink(missing_ok=True)
+    sync_folder(inbox / "new")
+    return True
+
+
+def _is_in(inbox: Path, unique: str) -> bool:
+    return any(
+        entry.name.startswith(f"{unique},") for part in ("new", "cur") for entry in _scan(inbox / part)
+    )
+
+
 def check_home(root: Path, home: PurePosixPath) -> list[Finding]:
     """Return what is wrong with a home that exists: missing folders, modes, owner."""
     place = root / home
@@ -350,12 +397,18 @@ def _build(building: Path, token: str, welcome: Sequence[bytes], *, sync: bool) 
 
 
 def _write_message(folder: str, message: bytes, number: int, *, below: int, sync: bool) -> None:
-    text = message.replace(b"\r\n", b"\n")
-    virtual_size = len(text) + text.count(b"\n")
+    text, sizes = _prepared(message)
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     # The name is the message's UIDL, which has at most 70 characters (RFC 1939 section 7).
     unique = f"{seconds}.M{nanoseconds // 1000}P{os.getpid()}Q{number}.{_HOST}"
-    _write(f"{folder}/{unique},S={len(text)},W={virtual_size}", text, below=below, sync=sync)
+    _write(f"{folder}/{unique},{sizes}", text, below=below, sync=sync)
+
+
+def _prepared(message: bytes) -> tuple[bytes, str]:
+    """Return a message as Maildir keeps it, and its sizes as Dovecot writes them into the name of its file."""
+    text = message.replace(b"\r\n", b"\n")
+    lines = text.count(b"\n")
+    return text, f"S={len(text)},W={len(text) + lines}"
 
 
 def _folders(home: Path) -> Iterator[Path]:

@@ -347,6 +347,19 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(minute=23),
         "options": {"expires": 1800},
     },
+    # Twice, so that a day on which the machine was off in the evening has a sample too: the later one counts.
+    "note what mailboxes hold": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["sample_usage"],
+        "schedule": crontab(hour="11,23", minute=49),
+        "options": {"expires": 600},
+    },
+    "find mailboxes that are filling up": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["find_quota_warnings"],
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
     "renew the certificate": {
         "task": "panel.core.tasks.start_scheduled",
         "args": ["renew_certificate"],

@@ -69,6 +69,9 @@ _HIDDEN_QUERY = re.compile(
     r"mailbox INBOX uid [0-9]{1,10}(:[0-9]{1,10})?(,[0-9]{1,10}(:[0-9]{1,10})?)* "
     rf"{re.escape(' '.join(_MARKED))}\Z"
 )
+#: What is asked about the folders of a mailbox, and about the first message of each: no more of it than when it came.
+_USE_FIELDS, _FIRST_FIELDS = ("messages", "vsize"), ("mailbox", "date.saved.unixtime")
+_FIRST = ("mailbox", "*", "1")
 #: The highest UID (RFC 3501, section 2.3.1.1).
 _UID_MAX = 2**32 - 1
 #: UIDs that one question is about, and messages that one order ends: bounds the answer's length and the time until it.
@@ -188,6 +191,21 @@ class Recoverable:
     messages: int
     used_bytes: int
     next_uid: int
+
+
+@dataclass(frozen=True)
+class FolderUse:
+    """What a folder holds.
+
+    Attributes:
+        name: as Dovecot writes it in UTF-8.
+        messages: how many there are.
+        used_bytes: their size, as a quota counts it.
+    """
+
+    name: str
+    messages: int
+    used_bytes: int
 
 
 @dataclass(frozen=True)
@@ -547,6 +565,33 @@ class Doveadm:
         rows = self._one(Command("mailboxList", {"user": address})).rows
         return {row["mailbox"] for row in rows if "mailbox" in row}
 
+    def folder_uses(self, address: str) -> list[FolderUse]:
+        """Return what each folder of a mailbox holds, from Dovecot's indexes; removed mail is in none of them.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers.
+            DoveadmError: if doveadm refuses or its answer cannot be understood.
+        """
+        parameters = {"user": address, "field": _USE_FIELDS, "mailboxMask": ["*"]}
+        return [_folder_use(row) for row in self._one(Command("mailboxStatus", parameters)).rows]
+
+    def oldest_saved(self, address: str) -> dict[str, datetime]:
+        """Return since when the message is in each folder that came there first, in whole seconds.
+
+        It is the one with the lowest UID (RFC 3501, section 2.3.1.1): one message is looked at in each folder,
+        however many there are. Empty folders are left out.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers.
+            DoveadmError: if doveadm refuses or its answer cannot be understood.
+        """
+        command = Command("fetch", {"user": address, "field": _FIRST_FIELDS, "query": _FIRST})
+        return dict(map(_first_saved, self._one(command).rows))
+
     def create_folder(self, address: str, folder: str) -> bool:
         """Create a folder and subscribe to it, and return whether Dovecot did: it refuses some names.
 
@@ -715,6 +760,21 @@ def _recoverable(rows: Sequence[Mapping[str, str]]) -> Recoverable:
         raise DoveadmError("The mail service's answer about removed messages cannot be understood.") from err
 
 
+def _folder_use(row: Mapping[str, str]) -> FolderUse:
+    try:
+        return FolderUse(row["mailbox"], int(row["messages"]), int(row["vsize"]))
+    except (KeyError, ValueError) as err:
+        raise DoveadmError("The mail service's answer about folders cannot be understood.") from err
+
+
+def _first_saved(row: Mapping[str, str]) -> tuple[str, datetime]:
+    try:
+        name, saved = (row[field] for field in _FIRST_FIELDS)
+        return name, datetime.fromtimestamp(int(saved), UTC)
+    except (KeyError, ValueError, OverflowError, OSError) as err:
+        raise DoveadmError("The mail service's answer about folders cannot be understood.") from err
+
+
 def uid_sets(uids: Iterable[int]) -> Iterator[str]:
     """Yield sets of UIDs (RFC 3501's sequence-set), each for one command, that hold all of `uids`.
 
@@ -812,6 +872,8 @@ def _check_reach(command: Command) -> None:
         may_be_sent = _may_mark(command.name, given, place=marked[1], mark=marked[2])
     elif _HIDDEN_QUERY.match(asked):
         may_be_sent = _may_be_sent_about_hidden(command.name, given)
+    elif asked == " ".join(_FIRST):
+        may_be_sent = command.name == "fetch" and given == {"field": _FIRST_FIELDS}
     else:
         may_be_sent = _may_be_sent(command.name, given, asks=bool(_QUERY.match(asked)), bare=not query)
     if not may_be_sent:
@@ -830,7 +892,8 @@ def _may_be_sent(name: str, given: dict[str, Any], *, asks: bool, bare: bool) ->
     match name:
         case "mailboxStatus":
             removed = {"field": _STATUS_FIELDS, "mailboxMask": [RECOVERABLE]}
-            return bare and given in (removed, {"field": _FOLDER_FIELDS, "mailboxMask": ["*"]})
+            of_all = ({"field": fields, "mailboxMask": ["*"]} for fields in (_FOLDER_FIELDS, _USE_FIELDS))
+            return bare and given in (removed, *of_all)
         case "mailboxList":
             return bare and not given
         case "mailboxCreate":

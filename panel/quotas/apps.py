@@ -12,4 +12,5 @@ class QuotasConfig(AppConfig):
 
     def ready(self) -> None:
         """Register the part's jobs in every process: each may need one."""
-        import panel.quotas.tasks  # noqa: F401  (importing it registers them)
+        import panel.quotas.sampling_tasks
+        import panel.quotas.tasks  # noqa: F401  (importing them registers them)

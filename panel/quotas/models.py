@@ -88,6 +88,8 @@ class QuotaWarning(models.Model):
     quota_bytes = models.BigIntegerField()
     full_on = models.DateField(null=True)  # for SOON
     owner_told_at = models.DateTimeField(null=True)
+    # Since when a job is telling the customer's people, which takes a mail server's time.
+    customer_claimed_at = models.DateTimeField(null=True)
     customer_told_at = models.DateTimeField(null=True)
     over_at = models.DateTimeField(null=True)
 
@@ -104,6 +106,12 @@ class QuotaWarning(models.Model):
                 condition=Q(owner_told_at=None, over_at=None),
                 name="quota_warning_to_tell",
             ),
+            models.Index(
+                fields=["crossed_at"],
+                condition=Q(customer_told_at=None, over_at=None),
+                name="quota_warning_to_mail",
+            ),
+            models.Index(fields=["over_at"], name="quota_warning_over"),
         ]
 
     def __str__(self) -> str:
