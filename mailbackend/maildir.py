@@ -253,13 +253,14 @@ def put_message(root: Path, home: PurePosixPath, token: str, message: bytes, *, 
         Whether it was put there now.
 
     Raises:
-        HomeTaken: if the home is not this mailbox's, or there is none.
-        OSError: if the disk refuses; nothing is delivered then.
+        HomeTaken: if what is at the home's place is not this mailbox's.
+        OSError: if there is no home, or the disk refuses; nothing is delivered then.
     """
     if not _NAME_OF_MESSAGE.match(name):
         raise ValueError(f"{name!r} cannot be part of a message's name.")
     place = root / home
-    _check_token(place, token)
+    if not has_home(root, home, token):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place))
     unique = f"{name}.{_HOST}"
     if _is_in(place / "Maildir", unique):
         return False
