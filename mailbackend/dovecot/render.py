@@ -153,10 +153,13 @@ def _database_connect(database: SqliteDatabase | PostgresDatabase) -> str:
     For PostgreSQL it is a URI (libpq, "Connection URIs") with every value percent-encoded. Written as
     `host=… password=…`, Dovecot would take it apart at spaces: a password with two spaces in a row could not
     be written at all.
+
+    Dovecot 2.3 escapes each password before it hashes it, and libpq refuses to escape what is no text in the client's
+    encoding: with UTF-8, a wrong password in Latin-1 would be a temporary failure. In Latin-1 every byte is a letter.
     """
     if isinstance(database, SqliteDatabase):
         return database.path
     user, password, name, host = (
         quote(value, safe="") for value in (database.user, database.password, database.name, database.host)
     )
-    return f"postgresql://{user}:{password}@/{name}?host={host}&port={database.port}"
+    return f"postgresql://{user}:{password}@/{name}?host={host}&port={database.port}&client_encoding=LATIN1"

@@ -101,6 +101,8 @@ def _clean(mailbox: Mailbox, mark: str) -> None:
     api = mail.doveadm(timeout=WAIT)
     for _round in range(ROUNDS):
         removed = maildir.has_removed_mail(settings.DATA_DIR.mail, mailbox.home_path)
+        if not Mailbox.objects.filter(pk=mailbox.pk, address=mailbox.address).exists():
+            return  # Dovecot knows mailboxes by their addresses: this one may be another's by now.
         api.clear_mark(mailbox.address, mark, removed=removed)
         if api.is_marked(mailbox.address, mark, removed=removed):
             continue

@@ -63,8 +63,12 @@ def release(*, mailbox: Mailbox, version: int | None = None) -> None:
 
 
 def lock_unless_held(mailbox: Mailbox) -> bool:
-    """Lock a mailbox until the transaction ends, and say whether something of it may end: it is there and not held."""
-    row = Mailbox.objects.select_for_update(of=("self",)).filter(pk=mailbox.pk).first()
+    """Lock a mailbox until the transaction ends, and say whether something of it may end.
+
+    It is there, not held, and has the address by which Dovecot knows it still: that may be another's by now.
+    """
+    rows = Mailbox.objects.select_for_update(of=("self",))
+    row = rows.filter(pk=mailbox.pk, address=mailbox.address).first()
     return row is not None and row.held_at is None
 
 

@@ -10,9 +10,9 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from panel.accounts.models import Customer
-from panel.addresses.inherited import Level, PopPolicy
+from panel.addresses.inherited import Level, PopPolicy, what_counts
 from panel.addresses.limits import check_default_quota
-from panel.addresses.models import Domain
+from panel.addresses.models import Domain, Mailbox
 from panel.core import audit
 from panel.core.errors import Conflict
 from panel.core.jobs import start_job
@@ -75,7 +75,9 @@ def set_inherited(
                 before=before,
                 after=after,
             )
-        if {"pop_deletes", "pop_keep_days"} & set(after):
+        # Saved as it was: somebody was told that a job before could not do it.
+        again = not after and what_counts(level).pop.deletes == Mailbox.PopDeletes.DELETE
+        if again or {"pop_deletes", "pop_keep_days"} & set(after):
             follow_inherited_pop_policy(level)
 
 

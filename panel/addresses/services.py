@@ -364,7 +364,8 @@ def set_pop_policy(*, mailbox: Mailbox, policy: str, end_hidden: bool = False) -
             Otherwise POP is offered them again, and nothing is lost.
 
     Returns:
-        that job, or None where nothing changes.
+        that job, or None where nothing changes. Where messages are deleted at once there is always one: what is hidden
+        there came back with its mark, or a job before gave up.
 
     Raises:
         Problem: if it is none of these, or hidden messages are to end in a mailbox that is under a legal hold.
@@ -380,7 +381,8 @@ def set_pop_policy(*, mailbox: Mailbox, policy: str, end_hidden: bool = False) -
     with transaction.atomic():
         before = what_counts(mailbox).pop
         _update(mailbox, None, "mailbox.pop_policy_set", **values)
-        if what_counts(mailbox).pop == before and not end_hidden:
+        counts = what_counts(mailbox).pop
+        if counts == before and counts.deletes != Mailbox.PopDeletes.DELETE:
             return None
         return start_job("follow_pop_policy", mailbox=mailbox.pk, end_hidden=end_hidden)
 

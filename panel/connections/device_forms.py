@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from panel.addresses.device_passwords import LABEL_MAX
 from panel.addresses.models import DevicePassword, Mailbox
+from panel.core.clock import FIRST_YEAR, LAST_YEAR
 from panel.core.forms import VersionedForm
 
 OWN, SHARED = "own", "shared"
@@ -51,7 +52,7 @@ class DeviceForm(VersionedForm):
     def clean_last_day(self) -> Any:
         """Check that it is a day that has an end in every time zone."""
         day = self.cleaned_data["last_day"]
-        if day is not None and not 1900 <= day.year <= 9000:
+        if day is not None and not FIRST_YEAR <= day.year <= LAST_YEAR:
             raise forms.ValidationError(gettext("Choose a day that is still to come."))
         return day
 

@@ -13,6 +13,8 @@ from panel.core.errors import Problem
 
 #: While DATA_DIR holds a file of this name, commands may take another time for now and change things by it.
 TEST_CLOCK = "test-clock-allowed"
+#: A time that somebody writes is taken in these years: far from both ends of what a program can reckon with.
+FIRST_YEAR, LAST_YEAR = 1900, 9000
 
 
 def moment(at: str | None, *, dry_run: bool) -> datetime:
@@ -31,7 +33,7 @@ def moment(at: str | None, *, dry_run: bool) -> datetime:
         found = parse_datetime(at)
     except ValueError:
         found = None
-    if found is None:
+    if found is None or not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise Problem(
             _("%(text)s is not a time: write it like 2026-12-31T03:00:00+00:00.") % {"text": repr(at[:40])},
             "at",

@@ -26,6 +26,7 @@ from mailbackend.config import ConfigError
 from mailbackend.dovecot.doveadm import DoveadmError
 from mailbackend.lmtp import DeliveryFailed
 from panel.core.audit import Actor, acting
+from panel.core.clock import FIRST_YEAR, LAST_YEAR
 from panel.core.errors import Problem
 from panel.core.said import in_words
 from panel.core.sizes import parse_size
@@ -161,7 +162,8 @@ def time_argument(text: str) -> datetime:
         found = datetime.combine(day + timedelta(days=1), time.min) if day else parse_datetime(text)
     except (ValueError, OverflowError):
         found = None
-    if found is None:
+    # In other years it has no moment in every zone: PostgreSQL stores it, and Python cannot read it any more.
+    if found is None or not FIRST_YEAR <= found.year <= LAST_YEAR:
         raise Problem(
             _("%(text)s is not a time: write it like 2026-12-31 or 2026-12-31T18:00:00+01:00.")
             % {"text": repr(text[:40])}

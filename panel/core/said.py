@@ -174,6 +174,21 @@ SENTENCES = (
     gettext_noop("It still has open sessions, although they were ended."),
     gettext_noop("Purged, but its messages could not be counted: %(reason)s."),
     gettext_noop("%(problem)s The next purge tries again."),
+    gettext_noop("%(problem)s The next run tries again."),
+    gettext_noop("%(problem)s It is tried again within a minute."),
+    gettext_noop("%(problem)s Its messages stay hidden from POP: save what it inherits again."),
+    gettext_noop("%(problem)s Copies of what POP deleted may be over: they stay until the next purge."),
+    # panel.retention.due, panel.retention.runs, panel.retention.purging
+    gettext_noop("The folder %(folder)s is left alone: * and %% in its name stand for any letters."),
+    gettext_noop("%(problem)s What is due by the rules stays until the next purge."),
+    gettext_noop("It would purge %(messages)s messages; the runs before purged at most %(expected)s."),
+    gettext_noop(
+        "It would purge far more than the %(messages)s messages that were counted: %(purged)s went so far."
+    ),
+    gettext_noop("Another purge is at work in this mailbox."),
+    gettext_noop("The mailbox was deleted or has another address."),
+    gettext_noop("The mailbox is under a legal hold."),
+    gettext_noop("What is kept there was changed: these messages are kept longer by now."),
     gettext_noop("Its worker ended before it did."),
     gettext_noop("Restante is not set up yet: run 'make run' once."),
     gettext_noop("Messages were moved while a place was being cleaned."),

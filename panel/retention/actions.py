@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from mailbackend.dovecot.names import RECOVERABLE
+from panel.connections.gone import describe_removals
 from panel.core.audit import describe_actions
 from panel.core.audit_values import Value, describe_values
 from panel.retention.kept_copies import ENDED, ENDED_EARLY, SHOWN
@@ -41,5 +43,38 @@ describe_values(
         "purged_messages": Value(_("Messages purged, which can be recovered")),
         "rule": Value(_("Rule")),
         "shown_messages": Value(_("Messages that POP sees again")),
+    }
+)
+
+
+def _by_rules(count: int) -> str:
+    return ngettext(
+        "A rule of retention purged %(count)s message.",
+        "Rules of retention purged %(count)s messages.",
+        count,
+    ) % {"count": count}
+
+
+def _by_days(count: int) -> str:
+    return ngettext(
+        "The days of %(count)s copy of what POP had deleted were over.",
+        "The days of %(count)s copies of what POP had deleted were over.",
+        count,
+    ) % {"count": count}
+
+
+def _early(count: int) -> str:
+    return ngettext(
+        "%(count)s copy of what POP had deleted ended early, because the mailbox was almost full.",
+        "%(count)s copies of what POP had deleted ended early, because the mailbox was almost full.",
+        count,
+    ) % {"count": count}
+
+
+describe_removals(
+    {
+        PURGED: ("purged_messages", _by_rules),
+        ENDED: ("ended_messages", _by_days),
+        ENDED_EARLY: ("ended_messages", _early),
     }
 )

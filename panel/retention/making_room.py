@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core.cache import cache
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from mailbackend.dovecot.doveadm import Command, DoveadmError, NobodyListens, UnknownMailbox, read_quota
@@ -39,13 +39,17 @@ ALMOST_FULL = 90
 TOGETHER, ANSWER_WITHIN = 50, 30.0
 #: What a file's state is remembered as, and for how long: then Dovecot is asked once more. Seconds.
 _REMEMBERED, _REMEMBERED_FOR = "fullness-looked-at-{}", 24 * 3600
+#: How long a job that runs is waited for.
+RUNS_FOR = timedelta(minutes=10)
 #: How long people are told that copies ended early.
 TOLD_FOR = timedelta(days=7)
 
 
 def start_where_needed() -> Job | None:
     """Start the job that makes room, where a mailbox that keeps copies is almost full; return it."""
-    waiting = Job.objects.filter(kind="make_room", state__in=[Job.State.QUEUED, Job.State.RUNNING])
+    # One that was lost with its worker keeps saying that it runs, and two at once end a copy once.
+    running = Q(state=Job.State.RUNNING, started_at__gte=timezone.now() - RUNS_FOR)
+    waiting = Job.objects.filter(Q(state=Job.State.QUEUED) | running, kind="make_room")
     if waiting.exists():
         return None
     found = almost_full(_that_keep_copies())

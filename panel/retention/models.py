@@ -163,6 +163,21 @@ class PurgeRun(models.Model):
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
 
+    @property
+    def is_counting(self) -> bool:
+        """Whether it is not known yet how much is due."""
+        return self.state == self.State.COUNTING
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing follows any more."""
+        return self.state in (self.State.DONE, self.State.CANCELLED)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it changes by itself at this moment."""
+        return self.state in (self.State.COUNTING, self.State.PURGING)
+
 
 class PurgeItem(models.Model):
     """What a run found due in one folder of a mailbox, by which rule, and what became of it."""

@@ -26,6 +26,7 @@ from panel.core.models import Job
 from panel.core.said import in_words
 from panel.core.sizes import format_size
 from panel.core.tasks import WORKER_SEEN
+from panel.retention import attention as of_retention
 from panel.service.selectors import Served, Service, served_certificate
 from panel.service.words import state_words
 
@@ -51,6 +52,7 @@ def for_admin(person: User, service: Service, now: datetime, *, second_factors: 
         *_disks(),
         *_failed_jobs(),
         *_paused(),
+        *of_retention.for_admins(),
         *_findings(),
         *_half_created(person),
         *(_second_factors() if second_factors else ()),

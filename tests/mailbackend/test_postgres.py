@@ -66,3 +66,8 @@ def test_login_with_an_awkward_database_password(database: PostgresDatabase) -> 
             with pytest.raises(imaplib.IMAP4.error, match="suspended"):
                 refused.login("off@example.test", PASSWORD)
             refused.shutdown()
+            # As a program of an older day sends an accent: in Latin-1, which is no UTF-8.
+            wrong = imaplib.IMAP4_SSL("localhost", ports.imaps, ssl_context=context)
+            with pytest.raises(imaplib.IMAP4.error, match="AUTHENTICATIONFAILED"):
+                wrong.authenticate("PLAIN", lambda _challenge: b"\0%s\0\xe9t\xe9" % ADDRESS.encode())
+            wrong.shutdown()

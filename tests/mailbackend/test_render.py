@@ -249,6 +249,7 @@ def test_postgresql_values_arrive_whole_in_2_3() -> None:
         "dbname": "my db=#2",
         "user": "role #1",
         "password": AWKWARD,
+        "client_encoding": "LATIN1",
     }
 
 

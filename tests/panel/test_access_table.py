@@ -230,6 +230,14 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
         ("edit_device", "renew_device", "revoke_device"),
         lambda stage: {"pk": stage.cast.mailbox.pk, "device_pk": stage.device.pk},
     ),
+    **dict.fromkeys(
+        ("run_scheduled_job", "pause_scheduled_job", "resume_scheduled_job"),
+        lambda _stage: {"name": "check_mail"},
+    ),
+    **dict.fromkeys(
+        ("show_purge_run", "allow_purge_run", "cancel_purge_run"),
+        lambda stage: {"pk": stage.rule_change.runs.get().pk},
+    ),
     "end_session": lambda stage: {"pk": stage.session.pk},
     "show_job": lambda stage: {"pk": stage.job.pk},
     "show_connection": lambda stage: {"pk": stage.connection.pk},

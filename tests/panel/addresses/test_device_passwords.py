@@ -212,18 +212,21 @@ def test_a_message_that_was_removed_meanwhile_is_cleaned_too(
     assert dovecot.marked == set()
 
 
+@pytest.mark.parametrize("marked", [False, True])
 def test_a_mailbox_that_got_another_address_meanwhile_keeps_its_slot_closed(
-    cast: Cast, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch
+    cast: Cast, dovecot: Dovecot, monkeypatch: pytest.MonkeyPatch, *, marked: bool
 ) -> None:
     device, _password = create_device(mailbox=cast.mailbox, label="PC")
     revoke_device(device=device)
 
     def rename(*_: object, **_more: object) -> bool:
         Mailbox.objects.filter(pk=cast.mailbox.pk).update(address=f"anne@{cast.domain.name}")
-        return False
+        return marked
 
     monkeypatch.setattr(dovecot, "is_marked", rename)
     assert draining.drain(device.pk) is False
+    # Whoever has the old address by then keeps their marks.
+    assert dovecot.cleared == 1
     assert slots_of(cast.mailbox)[0].state == Slot.DRAINING
 
 
@@ -343,6 +346,7 @@ def test_commands_make_and_revoke(cast: Cast, capsys: pytest.CaptureFixture[str]
     for arguments in (
         ("revokedevice", address, "--label", "PC"),
         ("createdevice", address, "--label", "x", "--expires", "yesterday"),
+        ("createdevice", address, "--label", "x", "--expires", "9999-12-31T23:59:59-12:00"),
         ("createdevice", address, "--label", "x", "--protocols", "smtp"),
         ("createdevice", "nobody@nowhere.test", "--label", "x"),
     ):

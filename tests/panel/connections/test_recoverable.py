@@ -143,6 +143,24 @@ def test_what_is_over_ends_first_and_counts_for_the_bound(cast: Cast, dovecot: F
     assert dovecot.uids(cast.mailbox) == [3, 4]
 
 
+def test_whoever_has_the_address_by_then_loses_nothing(
+    cast: Cast, dovecot: FakeDovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mailbox without a bound gets the address of a small one while that is looked at."""
+    Mailbox.objects.filter(pk=cast.mailbox.pk).update(quota_bytes=1)
+    dovecot.remove(cast.mailbox, 1, NOW - DAY)
+    asked = dovecot.recoverable
+
+    def renamed(address: str) -> Recoverable:
+        Mailbox.objects.filter(pk=cast.mailbox.pk).update(address=f"anne@{cast.domain.name}")
+        return asked(address)
+
+    monkeypatch.setattr(dovecot, "recoverable", renamed)
+    report, _last = recoverable.end_old(now=NOW)
+    assert (report.messages, report.failures) == (0, [])
+    assert dovecot.uids(cast.mailbox) == row_uids(cast.mailbox) == [1]
+
+
 def test_a_large_folder_is_gone_through_in_parts(
     cast: Cast, dovecot: FakeDovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,32 @@ def test_nothing_is_done_where_nothing_changes(cast: Cast, dovecot: HidingDoveco
     assert not Job.objects.filter(kind__in=KINDS).exists()
 
 
+@pytest.mark.parametrize("end_hidden", [False, True])
+def test_saved_again_it_shows_or_ends_what_came_back_hidden(
+    cast: Cast, dovecot: HidingDovecot, *, end_hidden: bool
+) -> None:
+    services.set_pop_policy(mailbox=cast.mailbox, policy="delete")
+    follow()
+    dovecot.hide(cast.mailbox, 1, timezone.now())
+    services.set_pop_policy(mailbox=cast.mailbox, policy="delete", end_hidden=end_hidden)
+    follow()
+    assert (dovecot.ended, dovecot.shown) == (([1], []) if end_hidden else ([], [1]))
+
+
+def test_what_is_inherited_is_followed_again_when_it_is_saved_again(
+    cast: Cast, dovecot: HidingDovecot
+) -> None:
+    set_inherited(level=cast.domain, default_quota_bytes=None, pop=DELETE)
+    follow()
+    dovecot.hide(cast.mailbox, 1, timezone.now())
+    set_inherited(level=cast.domain, default_quota_bytes=1024, pop=DELETE)
+    follow()
+    assert dovecot.shown == []
+    set_inherited(level=cast.domain, default_quota_bytes=1024, pop=DELETE)
+    follow()
+    assert dovecot.shown == [1]
+
+
 @pytest.mark.parametrize("name", ["platform", "customer", "domain"])
 def test_what_is_inherited_changes_for_those_that_inherit_it(
     cast: Cast, dovecot: HidingDovecot, name: str

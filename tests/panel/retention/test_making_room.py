@@ -104,6 +104,14 @@ def test_a_job_that_waits_is_not_started_twice(full: Mailbox) -> None:
     assert Job.objects.filter(kind="make_room").count() == 1
 
 
+def test_a_job_that_was_lost_with_its_worker_is_not_waited_for(full: Mailbox) -> None:
+    begun = timezone.now() - timedelta(minutes=5)
+    lost = Job.objects.create(kind="make_room", state=Job.State.RUNNING, due_at=begun, started_at=begun)
+    assert making_room.start_where_needed() is None
+    Job.objects.filter(pk=lost.pk).update(started_at=begun - timedelta(minutes=6))
+    assert making_room.start_where_needed() is not None
+
+
 def test_it_is_told_to_who_looks_after_it_and_to_its_owner(
     cast: Cast, full: Mailbox, signed_in: Callable[[User], Client]
 ) -> None:
