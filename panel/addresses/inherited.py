@@ -142,7 +142,7 @@ def what_counts(row: Level | Mailbox | None) -> Inherited:
     quota = next((each for each in levels if _says_quota(each)), None)
     quota_bytes = quota.default_quota_bytes if quota is not None else settings.DEFAULT_QUOTA_BYTES
     pop = next((each for each in levels if each.pop_deletes), None)
-    recovery = next((each for each in levels if each.recovery_days), None)
+    recovery = next((each for each in levels if _says_recovery(each)), None)
     return Inherited(
         quota_bytes=quota_bytes or None,
         quota_from=Origin(quota, is_own=quota is not None and quota is row),
@@ -241,6 +241,12 @@ def _above(row: Level | Mailbox) -> Level | None:
 
 def _says_quota(row: Any) -> bool:
     return not isinstance(row, Mailbox) and row.default_quota_bytes is not None
+
+
+def _says_recovery(row: Any) -> bool:
+    """Say whether a level says for how long messages can be recovered; the platform's column is never empty."""
+    is_built_in = isinstance(row, Installation) and row.recovery_days == RECOVERY_DAYS
+    return bool(row.recovery_days) and not is_built_in
 
 
 def _policy(row: Any) -> PopPolicy:
