@@ -271,6 +271,7 @@ CELERY_TASK_TIME_LIMIT = 2 * 3600
 CELERY_TASK_SOFT_TIME_LIMIT = CELERY_TASK_TIME_LIMIT - 60
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# What is done by the clock, by panel.core.schedule but for the first two, which keep the machine itself going.
 CELERY_BEAT_SCHEDULE = {
     "send jobs again": {"task": "panel.core.tasks.send_due_jobs", "schedule": 5.0, "options": {"expires": 5}},
     "worker seen": {"task": "panel.core.tasks.note_worker", "schedule": 10.0, "options": {"expires": 10}},
@@ -286,6 +287,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=2, minute=37),
         "options": {"expires": 3600},
     },
+    "start changes of retention": {
+        "task": "panel.core.tasks.look",
+        "args": ["start_waiting_purges"],
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
     "forget old connections": {
         "task": "panel.core.tasks.start_scheduled",
         "args": ["forget_connections"],
@@ -299,7 +306,8 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 3600},
     },
     "end removed mail that is too much": {
-        "task": "panel.connections.tasks.start_ending_too_much",
+        "task": "panel.core.tasks.look",
+        "args": ["start_ending_too_much"],
         "schedule": 300.0,
         "options": {"expires": 300},
     },
@@ -310,27 +318,32 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 300},
     },
     "note copies of what POP deleted": {
-        "task": "panel.retention.tasks.start_noting_kept_copies",
+        "task": "panel.core.tasks.look",
+        "args": ["start_noting_kept_copies"],
         "schedule": 30.0,
         "options": {"expires": 30},
     },
     "make room": {
-        "task": "panel.retention.tasks.start_making_room",
+        "task": "panel.core.tasks.look",
+        "args": ["start_making_room"],
         "schedule": 30.0,
         "options": {"expires": 30},
     },
     "look for the records that prove domains": {
-        "task": "panel.addresses.tasks.start_due_domain_claims",
+        "task": "panel.core.tasks.look",
+        "args": ["start_due_domain_claims"],
         "schedule": 60.0,
         "options": {"expires": 60},
     },
     "end sessions of expired device passwords": {
-        "task": "panel.addresses.tasks.start_ending_expired_devices",
+        "task": "panel.core.tasks.look",
+        "args": ["start_ending_expired_devices"],
         "schedule": 60.0,
         "options": {"expires": 60},
     },
     "clean places of revoked device passwords": {
-        "task": "panel.addresses.tasks.start_draining_left_over",
+        "task": "panel.core.tasks.look",
+        "args": ["start_draining_left_over"],
         "schedule": crontab(minute=23),
         "options": {"expires": 1800},
     },
@@ -341,12 +354,14 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 3600},
     },
     "forget old sign-ins": {
-        "task": "panel.accounts.tasks.forget_old_sign_ins",
+        "task": "panel.core.tasks.look",
+        "args": ["forget_old_sign_ins"],
         "schedule": crontab(minute=41),
         "options": {"expires": 1800},
     },
     "forget old jobs": {
-        "task": "panel.core.tasks.forget_old_jobs",
+        "task": "panel.core.tasks.look",
+        "args": ["forget_old_jobs"],
         "schedule": crontab(hour=5, minute=7),
         "options": {"expires": 3600},
     },

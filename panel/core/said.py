@@ -64,6 +64,8 @@ SENTENCES = (
     gettext_noop("The mail service's answer about a quota cannot be understood."),
     gettext_noop("The mail service's answer about removed messages cannot be understood."),
     gettext_noop("The mail service's answer about hidden messages cannot be understood."),
+    gettext_noop("The mail service's answer about messages cannot be understood."),
+    gettext_noop("The mail service's answer about folders cannot be understood."),
     gettext_noop("The mail service's answer about sessions cannot be understood."),
     gettext_noop("The mail service's answer cannot be understood."),
     gettext_noop("Dovecot calls its version %(version)s, which says nothing: install Debian's %(packages)s."),

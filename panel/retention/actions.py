@@ -8,6 +8,7 @@ from mailbackend.dovecot.names import RECOVERABLE
 from panel.core.audit import describe_actions
 from panel.core.audit_values import Value, describe_values
 from panel.retention.kept_copies import ENDED, ENDED_EARLY, SHOWN
+from panel.retention.runs import ALLOWED, CANCELLED, PURGED
 
 describe_actions(
     {
@@ -22,6 +23,9 @@ describe_actions(
         "rule.started": _("A change of how long messages in a folder are kept started"),
         "recovery.changed": _("Changed how long deleted messages can be recovered"),
         "recovery.started": _("A change of how long deleted messages can be recovered started"),
+        PURGED: _("Purged messages by a rule of retention"),
+        ALLOWED: _("Let a purge go on that had stopped to ask"),
+        CANCELLED: _("Cancelled a purge"),
         "mailbox.switched_to_imap": _("Switched a mailbox from POP to IMAP"),
         "mailbox.switched_to_pop": _("Switched a mailbox from IMAP to POP"),
     }
@@ -34,6 +38,8 @@ describe_values(
             _("Days that messages are kept"), choices={"never": _("For ever"), "inherit": _("Inherited")}
         ),
         "rule_starts_at": Value(_("Starts")),
+        "purged_messages": Value(_("Messages purged, which can be recovered")),
+        "rule": Value(_("Rule")),
         "shown_messages": Value(_("Messages that POP sees again")),
     }
 )

@@ -190,10 +190,16 @@ class PurgeItem(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     next_at = models.DateTimeField(null=True)  # when it is tried again
     error = models.TextField(blank=True)
+    # Whether a run is at work in the mailbox for it, and UID and size of what is about to go: a run that is killed
+    # then finds out what went.
+    busy = models.BooleanField(default=False)
+    in_flight = models.JSONField(default=list)
 
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["run", "mailbox", "folder"], name="purge_item_once"),
+            # No two runs are at work in one mailbox at once.
+            models.UniqueConstraint(fields=["mailbox"], condition=Q(busy=True), name="purge_busy_once"),
         ]
         indexes = [models.Index(fields=["run", "state", "mailbox"], name="purge_item_state")]
 

@@ -17,7 +17,7 @@ from django.utils.translation import pgettext
 from mailbackend.maildir import SPECIAL_FOLDERS
 from panel.accounts.models import Customer
 from panel.addresses.models import Domain, Mailbox
-from panel.retention.models import RetentionRule
+from panel.retention.models import RetentionRule, RuleChange
 
 #: For whom a rule is said; None is the platform.
 Level = Customer | Domain | Mailbox | None
@@ -56,16 +56,36 @@ def effective_rules(mailboxes: Iterable[Mailbox]) -> dict[int, list[Effective]]:
         mailboxes: read with `domain__customer`; at most some hundred.
     """
     page = list(mailboxes)
-    said = RetentionRule.objects.filter(
-        Q(customer=None, domain=None, mailbox=None)
-        | Q(mailbox__in=page)
-        | Q(domain__in={each.domain_id for each in page})
-        | Q(customer__in={each.domain.customer_id for each in page})
-    )
-    by_level: dict[tuple[str, int | None], list[RetentionRule]] = {}
-    for rule in said:
-        by_level.setdefault(_key(rule), []).append(rule)
+    by_level = _said_for(page)
     return {mailbox.pk: _effective(mailbox, by_level) for mailbox in page}
+
+
+def said_in(mailboxes: Iterable[Mailbox]) -> dict[int, list[Effective]]:
+    """Return everything that is said for some mailboxes, by their keys, what counts and what does not. One query.
+
+    Args:
+        mailboxes: read with `domain__customer`; at most some hundred.
+    """
+    page = list(mailboxes)
+    by_level = _said_for(page)
+    return {
+        mailbox.pk: [
+            Effective(rule.folder, rule.days, rule, level)
+            for level in (mailbox, mailbox.domain, mailbox.domain.customer, None)
+            for rule in by_level.get(_key_of(level), [])
+        ]
+        for mailbox in page
+    }
+
+
+def with_change(said: Iterable[Effective], change: RuleChange) -> list[Effective]:
+    """Return what would be said somewhere below a change's level, once it counts."""
+    key = _key_of(change.level)
+    after = [each for each in said if (_key_of(each.level), each.folder) != (key, change.folder)]
+    if not change.removes:
+        rule = RetentionRule(folder=change.folder, days=change.days)
+        after.append(Effective(change.folder, change.days, rule, change.level))
+    return after
 
 
 def effective_at(level: Level) -> list[Effective]:
@@ -147,6 +167,19 @@ def levels_of(level: Level) -> list[Level]:
         found.append(level)
         level = level.domain if isinstance(level, Mailbox) else getattr(level, "customer", None)
     return [*found, None]
+
+
+def _said_for(page: list[Mailbox]) -> dict[tuple[str, int | None], list[RetentionRule]]:
+    said = RetentionRule.objects.filter(
+        Q(customer=None, domain=None, mailbox=None)
+        | Q(mailbox__in=page)
+        | Q(domain__in={each.domain_id for each in page})
+        | Q(customer__in={each.domain.customer_id for each in page})
+    )
+    by_level: dict[tuple[str, int | None], list[RetentionRule]] = {}
+    for rule in said:
+        by_level.setdefault(_key(rule), []).append(rule)
+    return by_level
 
 
 def _effective(

@@ -20,7 +20,7 @@ from panel.accounts.models import Customer, User
 from panel.accounts.selectors import customers_read_by, suspended_customers_of
 from panel.addresses import selectors
 from panel.addresses.models import Domain, Mailbox
-from panel.core import jobs
+from panel.core import jobs, schedule
 from panel.core.attention import Item, gravest_first
 from panel.core.models import Job
 from panel.core.said import in_words
@@ -50,6 +50,7 @@ def for_admin(person: User, service: Service, now: datetime, *, second_factors: 
         *_certificate(served_certificate(service, now)),
         *_disks(),
         *_failed_jobs(),
+        *_paused(),
         *_findings(),
         *_half_created(person),
         *(_second_factors() if second_factors else ()),
@@ -186,6 +187,24 @@ def _failed_jobs() -> Iterator[Item]:
             ),
             url=reverse("show_job", args=[job.pk]),
             action=_("See the job"),
+        )
+
+
+def _paused() -> Iterator[Item]:
+    paused = schedule.paused()
+    if paused:
+        first = schedule.entry_named(paused[0].name)
+        yield Item(
+            level="warning",
+            text=ngettext(
+                "%(count)s job of the schedule is paused: %(first)s.",
+                "%(count)s jobs of the schedule are paused, %(first)s the longest.",
+                len(paused),
+            )
+            % {"count": len(paused), "first": first.label if first else paused[0].name},
+            otherwise=_("What it does is not done until it is resumed."),
+            url=reverse("list_scheduled_jobs"),
+            action=_("See the schedule"),
         )
 
 

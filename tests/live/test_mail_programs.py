@@ -9,6 +9,7 @@ import pty
 import shutil
 import subprocess
 import tempfile
+import termios
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,6 +89,8 @@ def run(*command: str, home: Path, fine: tuple[int, ...] = (0,)) -> str:
 def run_on_a_terminal(*command: str, home: Path) -> None:
     """Run a program that draws its own screen; what it draws is shown where it fails."""
     ours, its = pty.openpty()
+    # Of a terminal without a size newer versions of ncurses say that they cannot open it.
+    termios.tcsetwinsize(its, (24, 80))
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "TERM": "xterm"}
     drawn = bytearray()
 
