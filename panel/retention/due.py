@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from django.db.models import QuerySet
 
@@ -32,8 +33,13 @@ from panel.retention.rules import Effective, Level, for_folder, said_in, with_ch
 
 #: Mailboxes that one question is about, and messages that the folders of one question may hold: it bounds the answer.
 PAGE, MESSAGES_AT_ONCE = 50, 100_000
+#: Questions that one request may hold: a folder whose UIDs are high needs many.
+QUESTIONS_AT_ONCE = 500
 #: Seconds to wait for an answer.
 WAIT = 120.0
+
+_Asked = TypeVar("_Asked")
+_Answer = TypeVar("_Answer")
 
 #: What is said for a mailbox, by its key.
 Said = Mapping[int, Sequence[Effective]]
@@ -83,8 +89,12 @@ class Found:
 
 
 def mailboxes_below(level: Level) -> QuerySet[Mailbox]:
-    """Return the living mailboxes below a level that no hold keeps, by their keys; of the platform all of them."""
-    rows = living_mailboxes().filter(held_at=None).order_by("pk")
+    """Return the living mailboxes below a level that no hold keeps and nobody suspended, by their keys.
+
+    What is due in a suspended one waits until it is resumed: its owner cannot look after it meanwhile.
+    """
+    rows = living_mailboxes().filter(held_at=None, suspended_at=None)
+    rows = rows.filter(domain__suspended_at=None, domain__customer__suspended_at=None).order_by("pk")
     if isinstance(level, Mailbox):
         return rows.filter(pk=level.pk)
     if isinstance(level, Domain):
@@ -190,8 +200,7 @@ def _ruled_folders(
     found: Found,
 ) -> Iterator[tuple[Due, int, int]]:
     """Yield the folders that hold something and that a rule ends messages in, the next UID, and how much they hold."""
-    answers = api.folders_of([mailbox.address for mailbox in ruled])
-    for mailbox, answer in zip(ruled, answers, strict=True):
+    for mailbox, answer in _in_halves(ruled, lambda some: api.folders_of([each.address for each in some])):
         if isinstance(answer, DoveadmError):
             _note(found, mailbox, answer)
             continue
@@ -214,7 +223,8 @@ def _ruled_folders(
 def _ask(api: Doveadm, asked: Sequence[tuple[Due, Old]], found: Found) -> None:
     """Count what the answers say; what is due in a folder is told once, in however many questions it was asked."""
     failed: set[int] = set()
-    for (due, _old), answer in zip(asked, api.old_messages([old for _due, old in asked]), strict=True):
+    answers = _in_halves(asked, lambda some: api.old_messages([old for _due, old in some]))
+    for (due, _old), answer in answers:
         if not isinstance(answer, DoveadmError):
             due.add(answer)
         elif id(due) not in failed:
@@ -223,6 +233,35 @@ def _ask(api: Doveadm, asked: Sequence[tuple[Due, Old]], found: Found) -> None:
     for due in {id(due): due for due, _old in asked}.values():
         if due.messages and id(due) not in failed and due not in found.due:
             found.due.append(due)
+
+
+def _in_halves(
+    asked: Sequence[_Asked], ask: Callable[[Sequence[_Asked]], Sequence[_Answer | DoveadmError]]
+) -> Iterator[tuple[_Asked, _Answer | DoveadmError]]:
+    """Ask about many, and yield what is answered of each; what fails as a whole is asked again in halves.
+
+    One of them may be what the mail service stumbles over: it shall keep nobody else waiting.
+
+    Raises:
+        NobodyListens: if the mail service does not run.
+    """
+    if len(asked) > QUESTIONS_AT_ONCE:
+        yield from _in_halves(asked[:QUESTIONS_AT_ONCE], ask)
+        yield from _in_halves(asked[QUESTIONS_AT_ONCE:], ask)
+        return
+    try:
+        answers = ask(asked)
+    except NobodyListens:
+        raise
+    except DoveadmError as err:
+        if len(asked) == 1:
+            yield asked[0], err
+            return
+        half = len(asked) // 2
+        yield from _in_halves(asked[:half], ask)
+        yield from _in_halves(asked[half:], ask)
+        return
+    yield from zip(asked, answers, strict=True)
 
 
 def _note(found: Found, mailbox: Mailbox, err: DoveadmError) -> None:

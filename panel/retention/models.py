@@ -137,6 +137,8 @@ class PurgeRun(models.Model):
     now = models.DateTimeField()
     state = models.CharField(max_length=10, choices=State.choices, default=State.COUNTING)
     stopped_because = models.TextField(blank=True)
+    worker = models.CharField(max_length=200, blank=True)  # the process that counts or purges now
+    seen_at = models.DateTimeField(null=True)  # when it said so last
     allowed_by = models.ForeignKey(User, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     counted_at = models.DateTimeField(null=True)

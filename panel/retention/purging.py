@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import datetime
 
 from mailbackend.dovecot.doveadm import DoveadmError, NobodyListens
@@ -47,19 +48,31 @@ def purge_by_rules(*, now: datetime) -> Report:
 
     Raises:
         Problem: if the mail root is not there. Nothing is purged then.
-        DoveadmError: if the mail service does not answer.
     """
-    report = Report()
     begun = [run for change in changing.start_due(now) if (run := runs.preview_of(change)) is not None]
+    report = Report()
     for run in [*begun, runs.start_run(PurgeRun.Kind.ASKED, now)]:
-        while not runs.count(run):
-            pass
-        if runs.begin(run):
-            while not runs.purge(run):
-                pass
+        try:
+            _do(run)
+        except DoveadmError as err:
+            problem = f"{err} What is due by the rules stays until a job goes on with it."
+            report.add(Failure("rules", problem, mended=False, mendable=True))
         run.refresh_from_db()
         report.take(runs.report_of(run))
     return report
+
+
+def _do(run: PurgeRun) -> None:
+    """Count and purge here and now. A mailbox that another run is at work in is waited for."""
+    while not runs.count(run):
+        pass
+    if not runs.begin(run):
+        return
+    while not runs.purge(run):
+        pass
+    while runs.waits_for_others(run):
+        time.sleep(runs.BUSY_FOR)
+        runs.purge(run)
 
 
 def count_by_rules(*, now: datetime) -> Report:

@@ -8,7 +8,8 @@ killed in between leaves what the next one finds out. No two runs are at work in
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,6 +25,7 @@ from panel.addresses.models import Mailbox
 from panel.addresses.report import Failure, Report
 from panel.core import audit, jobs, mail
 from panel.core.errors import Conflict
+from panel.core.processes import is_gone, this_process
 from panel.retention import due
 from panel.retention.models import PurgeItem, PurgeRun, RuleChange
 from panel.retention.rules import Effective, Level, folder_name, for_folder, said_in
@@ -38,6 +40,10 @@ AT_ONCE = 2_000
 WAIT_IN_TRANSACTION, AT_A_TIME = 20.0, 1200.0
 #: How often a mailbox is tried that fails, and the seconds before each time.
 RETRY_AFTER = (30, 120, 600)
+#: How long another purge of the same mailbox is waited for before the next look. Seconds.
+BUSY_FOR = 1
+#: A run whose process is on another machine, and said nothing for so long, was left by it.
+LEFT_AFTER = timedelta(minutes=10)
 #: How many of the runs before say what is to be expected of the next.
 RUNS_BEFORE = 14
 #: Failures that a report names.
@@ -121,6 +127,14 @@ def count(run: PurgeRun) -> bool:
         MailServiceDown: if the mail service does not answer.
     """
     mail.check_mail_root()
+    with _driven(run) as is_ours:
+        if not is_ours:
+            return True  # Who is at work on it goes on with it.
+        _count(run)
+    return run.state != _State.COUNTING
+
+
+def _count(run: PurgeRun) -> None:
     level: Level = run.change.level if run.change else None
     until = time.monotonic() + AT_A_TIME
     while run.state == _State.COUNTING:
@@ -129,13 +143,13 @@ def count(run: PurgeRun) -> bool:
         with transaction.atomic():
             row = PurgeRun.objects.select_for_update().get(pk=run.pk)
             if row.state != _State.COUNTING or row.after != run.after:
-                return row.state != _State.COUNTING  # Somebody else counts, or cancelled it.
+                break  # It was cancelled.
             _keep(row, page, found)
         run.refresh_from_db()
         jobs.note_progress({"mailboxes": run.looked_at, "messages": run.messages})
         if time.monotonic() > until:
-            break
-    return run.state != _State.COUNTING
+            return
+    run.refresh_from_db()
 
 
 def begin(run: PurgeRun) -> bool:
@@ -176,8 +190,20 @@ def purge(run: PurgeRun) -> bool:
         NobodyListens: if the mail service does not run.
     """
     mail.check_mail_root()
+    with _driven(run) as is_ours:
+        return _purge(run) if is_ours else True  # Who is at work on it goes on with it.
+
+
+def waits_for_others(run: PurgeRun) -> bool:
+    """Say whether all that is left of a run waits until another run is done with a mailbox."""
+    waiting = run.items.filter(state=_Item.WAITING)
+    return run.state == _State.PURGING and waiting.exists() and not waiting.filter(attempts__gt=0).exists()
+
+
+def _purge(run: PurgeRun) -> bool:
     until = time.monotonic() + AT_A_TIME
     while (item := _next_item(run)) is not None:
+        _seen(run)
         try:
             _purge_item(run, item)
         except _Stopped:
@@ -192,6 +218,32 @@ def purge(run: PurgeRun) -> bool:
             return False
     _finish(run)
     return True
+
+
+@contextmanager
+def _driven(run: PurgeRun) -> Iterator[bool]:
+    """Have no other process count or purge a run meanwhile; yield whether it could be had."""
+    mine = this_process()
+    row = PurgeRun.objects.get(pk=run.pk)
+    as_seen = PurgeRun.objects.filter(pk=run.pk, worker=row.worker, seen_at=row.seen_at)
+    is_ours = _is_free(row) and bool(as_seen.update(worker=mine, seen_at=timezone.now()))
+    run.refresh_from_db()
+    try:
+        yield is_ours
+    finally:
+        if is_ours:
+            PurgeRun.objects.filter(pk=run.pk, worker=mine).update(worker="", seen_at=timezone.now())
+        run.refresh_from_db()
+
+
+def _is_free(run: PurgeRun) -> bool:
+    """Say whether no process that lives is at work on a run."""
+    left = run.seen_at is not None and run.seen_at < timezone.now() - LEFT_AFTER
+    return not run.worker or is_gone(run.worker) or left
+
+
+def _seen(run: PurgeRun) -> None:
+    PurgeRun.objects.filter(pk=run.pk, worker=this_process()).update(seen_at=timezone.now())
 
 
 def to_be_resumed(now: datetime) -> list[tuple[PurgeRun, str]]:
@@ -212,7 +264,7 @@ def to_be_resumed(now: datetime) -> list[tuple[PurgeRun, str]]:
     found = []
     for run in waiting:
         kind = COUNTING if run.state == _State.COUNTING else PURGING
-        if (kind, run.pk) in busy:
+        if (kind, run.pk) in busy or not _is_free(run):
             continue
         later = run.items.filter(state=_Item.WAITING)
         if run.state == _State.PURGING and later.exists() and not _ready(later, now).exists():
@@ -437,6 +489,8 @@ def _check(run: PurgeRun, item: PurgeItem, more: int) -> None:
         raise _Left("The mailbox was deleted or has another address.")
     if mailbox.held_at:
         raise _Left("The mailbox is under a legal hold.")
+    if mailbox.suspended_at or mailbox.domain.is_suspended:
+        raise _Left("The mailbox is suspended.")
     rule = for_folder(said_in([mailbox])[mailbox.pk], item.folder)
     if rule is None or rule.days is None or due.cutoff_of(run.now, rule.days) < item.cutoff:
         raise _Left("What is kept there was changed: these messages are kept longer by now.")
@@ -492,7 +546,7 @@ def _release(item: PurgeItem) -> None:
 
 def _later(item: PurgeItem, error: str, *, counts: bool) -> None:
     """Have an item tried again later."""
-    wait = RETRY_AFTER[min(item.attempts, len(RETRY_AFTER) - 1)]
+    wait = RETRY_AFTER[min(item.attempts, len(RETRY_AFTER) - 1)] if counts else BUSY_FOR
     item.refresh_from_db(fields=["busy", "in_flight"])
     PurgeItem.objects.filter(pk=item.pk).update(
         next_at=timezone.now() + timedelta(seconds=wait),
