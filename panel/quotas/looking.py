@@ -113,7 +113,9 @@ class Looking:
                 looked.failures.append(Failure(mailbox.address, problem, mended=False, mendable=True))
         if self.keep:
             looked.changes = _keep(states, looked.quotas, self.now)
-            warnings.note_changes([(each.mailbox, each.used_before, each.used_now) for each in looked.changes])
+            warnings.note_changes(
+                [(each.mailbox, each.used_before, each.used_now) for each in looked.changes]
+            )
         return looked
 
     def _ask(self, mailboxes: Sequence[Mailbox]) -> list[Quota | DoveadmError]:
