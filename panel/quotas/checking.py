@@ -8,7 +8,7 @@ others each time, are compared with their files (see comparing).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from panel.core import jobs, mail
 from panel.core.errors import Problem
 from panel.core.said import in_words
 from panel.quotas.comparing import compare
-from panel.quotas.looking import Looked, Looking
+from panel.quotas.looking import TOGETHER, Looking
 from panel.quotas.models import MailboxLook
 
 #: Rows that are looked at together.
@@ -54,11 +54,13 @@ class _Check:
         looking: asks Dovecot.
         mend: whether to keep what is found, and to have Dovecot count anew.
         report: what was found until now.
+        changed: those to ask about, by their keys, with the state that each is in: some together, from several pages.
     """
 
     looking: Looking
     mend: bool
-    report: Report
+    report: Report = field(default_factory=Report)
+    changed: dict[int, tuple[_Row, str]] = field(default_factory=dict)
 
 
 def check_quotas(*, now: datetime, dry_run: bool = False, also: Sequence[Mailbox] = ()) -> Report:
@@ -79,11 +81,14 @@ def check_quotas(*, now: datetime, dry_run: bool = False, also: Sequence[Mailbox
         Problem: if the mail root is not there, or the mail service does not answer. What was found until then is kept.
     """
     mail.check_mail_root()
-    check = _Check(Looking(now, keep=not dry_run), mend=not dry_run, report=Report())
+    check = _Check(Looking(now, keep=not dry_run), mend=not dry_run)
     try:
         for rows in _pages():
             _check_page(check, rows)
+            if len(check.changed) >= TOGETHER:
+                _ask(check)
             jobs.note_progress(check.report.as_json())
+        _ask(check)
         _compare_some(check, also)
     except DoveadmError as err:
         raise Problem(in_words(str(err))) from err
@@ -99,32 +104,43 @@ def _pages() -> Iterator[list[_Row]]:
 
 
 def _check_page(check: _Check, rows: Sequence[_Row]) -> None:
-    changed: dict[int, str] = {}
-    found = Looked()
     gone = []
     root = settings.DATA_DIR.mail
     for row in rows:
         try:
             state = file_state(root, row.home, row.quota_bytes)
         except OSError as err:
-            found.failures.append(Failure(row.address, f"{err}.", mended=False, mendable=False))
+            check.report.add(Failure(row.address, f"{err}.", mended=False, mendable=False))
+            _count(check, row, None)
             continue
         if has_no_file(state) and not maildir.seems_there(root, row.home):
             gone.append(row)
         elif state != row.look__file_state:
-            changed[row.pk] = state
+            check.changed[row.pk] = row, state
+            continue
+        _count(check, row, None)
     if gone:
         # With the disk away all of them look lost: then this says so instead.
         mail.check_mail_root()
-        found.failures += _gone(gone)
-    found.take(check.looking.look_at(changed))
-    for row in rows:
-        quota = found.quotas.get(row.pk)
-        check.report.messages += (quota.messages if quota else row.look__messages) or 0
-        check.report.bytes += (quota.used_bytes if quota else row.look__used_bytes) or 0
-    check.report.mailboxes += len(rows)
-    for failure in found.failures:
+        for failure in _gone(gone):
+            check.report.add(failure)
+
+
+def _ask(check: _Check) -> None:
+    """Ask about those that changed."""
+    looked = check.looking.look_at({pk: state for pk, (_row, state) in check.changed.items()})
+    for row, _state in check.changed.values():
+        _count(check, row, looked.quotas.get(row.pk))
+    for failure in looked.failures:
         check.report.add(failure)
+    check.changed.clear()
+
+
+def _count(check: _Check, row: _Row, quota: Quota | None) -> None:
+    """Count a mailbox with what it holds, as was said now or at the last look."""
+    check.report.mailboxes += 1
+    check.report.messages += (quota.messages if quota else row.look__messages) or 0
+    check.report.bytes += (quota.used_bytes if quota else row.look__used_bytes) or 0
 
 
 def _gone(rows: Sequence[_Row]) -> list[Failure]:

@@ -220,7 +220,8 @@ def test_pages_and_questions_leave_none_out(
     several: list[Mailbox], dovecot: CountingDovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checking, "PAGE", 3)
-    monkeypatch.setattr(looking, "TOGETHER", 2)
+    for module in (looking, checking):
+        monkeypatch.setattr(module, "TOGETHER", 2)
     assert check().mailboxes == 5
     assert [len(question) for question in dovecot.asked] == [2, 1, 2]
     assert sorted(dovecot.all_asked) == sorted(mailbox.address for mailbox in several)
