@@ -14,6 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.formats import time_format
+from django.utils.text import get_text_list
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST, require_safe
@@ -186,7 +187,8 @@ def in_words(when: BaseSchedule) -> str:
             return ngettext(
                 "every hour, %(minutes)s minute past", "every hour, %(minutes)s minutes past", minute
             ) % {"minutes": minute}
-        return _("every day at %(time)s") % {"time": time_format(time(min(hours), minute))}
+        times = get_text_list([time_format(time(hour, minute)) for hour in sorted(hours)], _("and"))
+        return _("every day at %(time)s") % {"time": times}
     seconds = int(when.remaining_estimate(when.now()).total_seconds() + 0.5)
     if seconds == 60:
         return _("every minute")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.utils.functional import lazy
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -10,7 +11,10 @@ from panel.connections.gone import describe_removals
 from panel.core.audit import describe_actions
 from panel.core.audit_values import Value, describe_values
 from panel.retention.kept_copies import ENDED, ENDED_EARLY, SHOWN
+from panel.retention.rules import ROLES, folder_name
 from panel.retention.runs import ALLOWED, CANCELLED, PURGED
+
+_folder_name = lazy(folder_name, str)
 
 describe_actions(
     {
@@ -35,7 +39,13 @@ describe_actions(
 describe_values(
     {
         "ended_messages": Value(_("Messages ended, which can be recovered")),
-        "rule_folder": Value(_("Folder"), choices={RECOVERABLE: _("Deleted messages, to be recovered")}),
+        "rule_folder": Value(
+            _("Folder"),
+            choices={
+                RECOVERABLE: _("Deleted messages, to be recovered"),
+                **{folder: _folder_name(folder) for folder in ROLES},
+            },
+        ),
         "rule_days": Value(
             _("Days that messages are kept"), choices={"never": _("For ever"), "inherit": _("Inherited")}
         ),
