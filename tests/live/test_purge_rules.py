@@ -231,6 +231,7 @@ def purge_while_in_use(place: Place, messages: int) -> None:
     assert (figures(again), again["failures"]) == ((0, 0, 0), [])
 
 
+@pytest.mark.long
 def test_what_is_killed_goes_on_and_nothing_else_ends(make_place: Callable[..., Place]) -> None:
     purge_while_in_use(make_place(8), 40)
 
@@ -264,6 +265,7 @@ def test_clients_that_are_connected_hear_of_it(make_place: Callable[..., Place])
     assert_gone(place, before, expected)
 
 
+@pytest.mark.long
 def test_two_at_once_purge_each_message_once(make_place: Callable[..., Place]) -> None:
     place = make_place(6)
     for box in place.boxes:
@@ -280,6 +282,7 @@ def test_two_at_once_purge_each_message_once(make_place: Callable[..., Place]) -
     assert_gone(place, before, expected)
 
 
+@pytest.mark.long
 def test_exactly_so_many_days_whatever_the_clocks_do(make_place: Callable[..., Place]) -> None:
     """Over the change to summer time, over a leap day, and named in any zone."""
     place = make_place(3, TIME_ZONE="Europe/Paris")
@@ -308,6 +311,7 @@ def _in_archive(place: Place, box: Box, said: str) -> int:
     return sum(each.folder == "Archive" for each in lying_in(box.home))
 
 
+@pytest.mark.long
 def test_the_date_of_saving_stays_where_flags_change_and_files_are_lost(
     make_place: Callable[..., Place],
 ) -> None:
