@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import django
 
-from bench import devices, lists, log, logins, mailboxes, memory, recorder, start, weight
+from bench import devices, lists, log, logins, mailboxes, memory, quotas, recorder, start, weight
 from bench.client import LoginFailed
 from bench.frame import measure_rows
 from bench.processes import INTERRUPTIONS, BenchProblem, uninterrupted
@@ -38,11 +38,12 @@ SUBJECTS: dict[str, ModuleType] = {
     "log": log,
     "weight": weight,
     "recorder": recorder,
+    "quotas": quotas,
 }
 DATABASES = ("sqlite", "postgres")
 
 #: Seconds for each database after which everything is given up.
-_LONGEST_QUICK, _LONGEST = 170, 1200
+_LONGEST_QUICK, _LONGEST = 170, 1800
 
 
 def main(arguments: list[str]) -> int:

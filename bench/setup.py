@@ -22,6 +22,7 @@ class Scale:
         events: lines of the log over which its memory is measured.
         logged: connections of the log.
         pop_messages: messages of an inbox that a POP program lists.
+        checked: mailboxes whose quotas are checked.
     """
 
     rounds: int
@@ -34,6 +35,7 @@ class Scale:
     events: int
     logged: int
     pop_messages: int
+    checked: int
 
 
 FULL = Scale(
@@ -47,6 +49,7 @@ FULL = Scale(
     events=1_000_000,
     logged=5_000_000,
     pop_messages=10_000,
+    checked=100_000,
 )
 QUICK = Scale(
     rounds=2,
@@ -59,6 +62,7 @@ QUICK = Scale(
     events=250_000,
     logged=100_000,
     pop_messages=2_000,
+    checked=5_000,
 )
 
 

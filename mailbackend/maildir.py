@@ -48,6 +48,7 @@ _HOST = re.sub(r"[^A-Za-z0-9.-]", "", socket.gethostname())[:16] or "localhost"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 _SIZE_IN_NAME = re.compile(r",W=([0-9]+)(?:[,:]|\Z)")
+_NAME_OF_MESSAGE = re.compile(r"[A-Za-z0-9.]{1,40}\Z")
 _FILE_SIZE_IN_NAME = re.compile(r",S=([0-9]+)(?:[,:]|\Z)")
 
 
@@ -76,10 +77,18 @@ class NewHome:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a home holds: messages of all folders, and their virtual size in bytes, as Dovecot's quota counts."""
+    """What a home holds: messages of all folders, and their virtual size in bytes, as Dovecot's quota counts.
+
+    Attributes:
+        messages: how many there are.
+        used_bytes: their size.
+        inexact_bytes: by how much more it may be at most: of messages whose names do not tell the virtual size, only
+            that of the file is known, in which each line may be a byte shorter.
+    """
 
     messages: int
     used_bytes: int
+    inexact_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -235,6 +244,53 @@ def seems_there(root: Path, home: str) -> bool:
     return True
 
 
+def put_message(root: Path, home: PurePosixPath, token: str, message: bytes, *, name: str) -> bool:
+    """Put a message into a mailbox's inbox as Maildir says (tmp, fsync, new), whatever the quota says of it.
+
+    Dovecot finds it as it finds what any program delivers into a Maildir, and tells who waits in IDLE. One that was put
+    there under the same name, and that nobody moved or deleted since, is not put there again.
+
+    Args:
+        root: the mail root; the caller has checked its marker.
+        home: as `addresses.home_path` gives it.
+        token: what the mailbox's row holds to recognise its home.
+        message: RFC 5322, any line endings.
+        name: what tells it from all others that are put there; letters, digits and dots, at most 40 of them.
+
+    Returns:
+        Whether it was put there now.
+
+    Raises:
+        HomeTaken: if what is at the home's place is not this mailbox's.
+        OSError: if there is no home, or the disk refuses; nothing is delivered then.
+    """
+    if not _NAME_OF_MESSAGE.match(name):
+        raise ValueError(f"{name!r} cannot be part of a message's name.")
+    place = root / home
+    if not has_home(root, home, token):
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(place))
+    unique = f"{name}.{_HOST}"
+    if _is_in(place / "Maildir", unique):
+        return False
+    text, sizes = _prepared(message)
+    inbox = place / "Maildir"
+    # A name of its own: two that do the same at once do not write into one file.
+    beside = inbox / "tmp" / f"{unique}.{secrets.token_hex(6)}"
+    try:
+        _write(beside, text)
+        beside.rename(inbox / "new" / f"{unique},{sizes}")
+    finally:
+        beside.unlink(missing_ok=True)
+    sync_folder(inbox / "new")
+    return True
+
+
+def _is_in(inbox: Path, unique: str) -> bool:
+    return any(
+        entry.name.startswith(f"{unique},") for part in ("new", "cur") for entry in _scan(inbox / part)
+    )
+
+
 def check_home(root: Path, home: PurePosixPath) -> list[Finding]:
     """Return what is wrong with a home that exists: missing folders, modes, owner."""
     place = root / home
@@ -274,14 +330,17 @@ def measure(root: Path, home: PurePosixPath) -> Usage:
 
     A file that a mail program removes meanwhile is not counted.
     """
-    messages = used = 0
+    messages = used = inexact = 0
     for folder in _message_folders(root / home / "Maildir"):
         for entry in _scan(folder):
+            if entry.name.startswith("."):
+                continue  # no message to Dovecot either
             size = _message_size(entry)
             if size is not None:
                 messages += 1
                 used += size
-    return Usage(messages, used)
+                inexact += 0 if _SIZE_IN_NAME.search(entry.name) else size
+    return Usage(messages, used, inexact)
 
 
 def has_removed_mail(root: Path, home: PurePosixPath) -> bool:
@@ -350,12 +409,18 @@ def _build(building: Path, token: str, welcome: Sequence[bytes], *, sync: bool) 
 
 
 def _write_message(folder: str, message: bytes, number: int, *, below: int, sync: bool) -> None:
-    text = message.replace(b"\r\n", b"\n")
-    virtual_size = len(text) + text.count(b"\n")
+    text, sizes = _prepared(message)
     seconds, nanoseconds = divmod(time.time_ns(), 10**9)
     # The name is the message's UIDL, which has at most 70 characters (RFC 1939 section 7).
     unique = f"{seconds}.M{nanoseconds // 1000}P{os.getpid()}Q{number}.{_HOST}"
-    _write(f"{folder}/{unique},S={len(text)},W={virtual_size}", text, below=below, sync=sync)
+    _write(f"{folder}/{unique},{sizes}", text, below=below, sync=sync)
+
+
+def _prepared(message: bytes) -> tuple[bytes, str]:
+    """Return a message as Maildir keeps it, and its sizes as Dovecot writes them into the name of its file."""
+    text = message.replace(b"\r\n", b"\n")
+    lines = text.count(b"\n")
+    return text, f"S={len(text)},W={len(text) + lines}"
 
 
 def _folders(home: Path) -> Iterator[Path]:

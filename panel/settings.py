@@ -78,6 +78,7 @@ INSTALLED_APPS = [
     "panel.accounts",
     "panel.addresses",
     "panel.connections",
+    "panel.quotas",
     "panel.retention",
     "panel.service",
 ]
@@ -270,6 +271,7 @@ CELERY_TASK_TIME_LIMIT = 2 * 3600
 CELERY_TASK_SOFT_TIME_LIMIT = CELERY_TASK_TIME_LIMIT - 60
 CELERY_TIMEZONE = TIME_ZONE
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# What is done by the clock, by panel.core.schedule but for the first two, which keep the machine itself going.
 CELERY_BEAT_SCHEDULE = {
     "send jobs again": {"task": "panel.core.tasks.send_due_jobs", "schedule": 5.0, "options": {"expires": 5}},
     "worker seen": {"task": "panel.core.tasks.note_worker", "schedule": 10.0, "options": {"expires": 10}},
@@ -285,6 +287,12 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": crontab(hour=2, minute=37),
         "options": {"expires": 3600},
     },
+    "start changes of retention": {
+        "task": "panel.core.tasks.look",
+        "args": ["start_waiting_purges"],
+        "schedule": 30.0,
+        "options": {"expires": 30},
+    },
     "forget old connections": {
         "task": "panel.core.tasks.start_scheduled",
         "args": ["forget_connections"],
@@ -298,7 +306,8 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 3600},
     },
     "end removed mail that is too much": {
-        "task": "panel.connections.tasks.start_ending_too_much",
+        "task": "panel.core.tasks.look",
+        "args": ["start_ending_too_much"],
         "schedule": 300.0,
         "options": {"expires": 300},
     },
@@ -309,29 +318,53 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 300},
     },
     "note copies of what POP deleted": {
-        "task": "panel.retention.tasks.start_noting_kept_copies",
+        "task": "panel.core.tasks.look",
+        "args": ["start_noting_kept_copies"],
         "schedule": 30.0,
         "options": {"expires": 30},
     },
+    "check quotas": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["check_quotas"],
+        "schedule": 180.0,
+        "options": {"expires": 180},
+    },
     "make room": {
-        "task": "panel.retention.tasks.start_making_room",
+        "task": "panel.core.tasks.look",
+        "args": ["start_making_room"],
         "schedule": 30.0,
         "options": {"expires": 30},
     },
     "look for the records that prove domains": {
-        "task": "panel.addresses.tasks.start_due_domain_claims",
+        "task": "panel.core.tasks.look",
+        "args": ["start_due_domain_claims"],
         "schedule": 60.0,
         "options": {"expires": 60},
     },
     "end sessions of expired device passwords": {
-        "task": "panel.addresses.tasks.start_ending_expired_devices",
+        "task": "panel.core.tasks.look",
+        "args": ["start_ending_expired_devices"],
         "schedule": 60.0,
         "options": {"expires": 60},
     },
     "clean places of revoked device passwords": {
-        "task": "panel.addresses.tasks.start_draining_left_over",
+        "task": "panel.core.tasks.look",
+        "args": ["start_draining_left_over"],
         "schedule": crontab(minute=23),
         "options": {"expires": 1800},
+    },
+    # Twice, so that a day on which the machine was off in the evening has a sample too: the later one counts.
+    "note what mailboxes hold": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["sample_usage"],
+        "schedule": crontab(hour="11,23", minute=49),
+        "options": {"expires": 600},
+    },
+    "find mailboxes that are filling up": {
+        "task": "panel.core.tasks.start_scheduled",
+        "args": ["find_quota_warnings"],
+        "schedule": 300.0,
+        "options": {"expires": 300},
     },
     "renew the certificate": {
         "task": "panel.core.tasks.start_scheduled",
@@ -340,12 +373,14 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 3600},
     },
     "forget old sign-ins": {
-        "task": "panel.accounts.tasks.forget_old_sign_ins",
+        "task": "panel.core.tasks.look",
+        "args": ["forget_old_sign_ins"],
         "schedule": crontab(minute=41),
         "options": {"expires": 1800},
     },
     "forget old jobs": {
-        "task": "panel.core.tasks.forget_old_jobs",
+        "task": "panel.core.tasks.look",
+        "args": ["forget_old_jobs"],
         "schedule": crontab(hour=5, minute=7),
         "options": {"expires": 3600},
     },
@@ -385,3 +420,11 @@ PASSWORD_LINK_LIFE = timedelta(days=3)
 DOMAIN_CLAIM_LIFE = timedelta(days=7)
 DEFAULT_QUOTA_BYTES = 5 * 1024**3
 JOBS_KEPT = timedelta(days=90)
+# Lines that owners and customers are told of when a mailbox crosses them, in percent of its quota.
+QUOTA_WARNINGS = (80, 95, 100)
+# And how many days before it will be full, at its pace.
+FULL_WITHIN_DAYS = 7
+# How long a new rule of retention, or one that ends more than before, waits before it counts.
+RULE_STARTS_AFTER = timedelta(hours=24)
+# A purge stops and asks where it would purge so many times what was to be expected, and at least so many messages.
+PURGE_STOPS_AT, PURGE_STOPS_FROM = 3, 1000

@@ -11,6 +11,7 @@ urlpatterns = [
     path("", include("panel.addresses.owner_urls")),
     path("", include("panel.connections.mailbox_urls")),
     path("", include("panel.connections.urls")),
+    path("", include("panel.quotas.urls")),
     path("", include("panel.retention.urls")),
     path("", include("panel.core.urls")),
 ]

@@ -177,13 +177,13 @@ class Stand:
         )
         return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def spawn(self, *arguments: str) -> subprocess.Popen[bytes]:
+    def spawn(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Start Python with these arguments in this stand's environment; its standard output can be read."""
         return subprocess.Popen(
             [*self._become(), str(PYTHON), *arguments],
             cwd=CHECKOUT,
             env=self.environment,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
         )
 

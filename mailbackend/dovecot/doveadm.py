@@ -11,11 +11,11 @@ import http.client
 import json
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mailbackend.addresses import AddressError, parse_address
 from mailbackend.dovecot.names import RECOVERABLE, RECOVERABLE_PREFIX
@@ -27,6 +27,7 @@ ALLOWED_COMMANDS = frozenset(
         "who",
         "kick",
         "quotaGet",
+        "forceResync",
         "mailboxStatus",
         "mailboxList",
         "mailboxCreate",
@@ -41,6 +42,8 @@ ALLOWED_COMMANDS = frozenset(
 #: What is asked about a message that was removed; never what stands in it.
 _MESSAGE_FIELDS = ("uid", "date.saved.unixtime", "size.virtual")
 _HEADER_FIELDS = ("uid", "hdr.from.utf8", "hdr.subject.utf8", "hdr.date.utf8")
+#: The mask that all folders of a mailbox fit; that of removed messages does not.
+_ALL_FOLDERS = "*"
 #: Of its folder as a whole.
 _STATUS_FIELDS = ("messages", "vsize", "uidnext")
 #: How messages of it are named: a set of UIDs, and the time (seconds since 1970) before which they came.
@@ -48,6 +51,13 @@ _QUERY = re.compile(
     rf"mailbox {re.escape(RECOVERABLE)} uid [0-9]{{1,10}}(:[0-9]{{1,10}})?(,[0-9]{{1,10}}(:[0-9]{{1,10}})?)*"
     r"( savedbefore [0-9]{1,11})?\Z"
 )
+#: Of every folder of a mailbox but that one, which no mask fits.
+_FOLDER_FIELDS = ("messages", "uidnext")
+#: How messages of a folder are named that came into it before a time: `mailbox FOLDER uid SET savedbefore SECONDS`.
+_UID_SET = re.compile(r"[0-9]{1,10}(:[0-9]{1,10})?(,[0-9]{1,10}(:[0-9]{1,10})?)*\Z")
+_SECONDS = re.compile(r"[0-9]{1,11}\Z")
+#: To doveadm these stand for any letters: a folder that bears one cannot be named alone.
+_WILDCARDS = frozenset("*%")
 #: What a POP mark is called.
 _MARK_NAME = r"\$Pop(?:Main|[1-9])"
 _MARK = re.compile(rf"{_MARK_NAME}\Z")
@@ -62,6 +72,9 @@ _HIDDEN_QUERY = re.compile(
     r"mailbox INBOX uid [0-9]{1,10}(:[0-9]{1,10})?(,[0-9]{1,10}(:[0-9]{1,10})?)* "
     rf"{re.escape(' '.join(_MARKED))}\Z"
 )
+#: What is asked about the folders of a mailbox, and about the first message of each: no more of it than when it came.
+_USE_FIELDS, _FIRST_FIELDS = ("messages", "vsize"), ("mailbox", "date.saved.unixtime")
+_FIRST = ("mailbox", "*", "1")
 #: The highest UID (RFC 3501, section 2.3.1.1).
 _UID_MAX = 2**32 - 1
 #: UIDs that one question is about, and messages that one order ends: bounds the answer's length and the time until it.
@@ -79,6 +92,8 @@ _FOLDER_MAX = 255
 #: Exit codes of sysexits.h as doveadm uses them (doveadm(1), "EXIT STATUS").
 _EX_NOUSER = 67
 _EX_NOHOST = 68  # or no such folder
+
+_Row = TypeVar("_Row")
 
 _PATH = "/doveadm/v1"
 _KIBIBYTE = 1024
@@ -182,6 +197,21 @@ class Recoverable:
 
 
 @dataclass(frozen=True)
+class FolderUse:
+    """What a folder holds.
+
+    Attributes:
+        name: as Dovecot writes it in UTF-8.
+        messages: how many there are.
+        used_bytes: their size, as a quota counts it.
+    """
+
+    name: str
+    messages: int
+    used_bytes: int
+
+
+@dataclass(frozen=True)
 class KeptMessage:
     """A message that was removed and can be brought back.
 
@@ -209,6 +239,53 @@ class HiddenMessage:
 
     uid: int
     guid: str
+    saved_at: datetime
+    size: int
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A folder of a mailbox.
+
+    Attributes:
+        name: as Dovecot writes it in UTF-8, with a slash between a folder and one in it.
+        messages: how many there are.
+        next_uid: higher than the UID of each.
+    """
+
+    name: str
+    messages: int
+    next_uid: int
+
+
+@dataclass(frozen=True)
+class Old:
+    """Messages of a folder that came into it before a time, as a question.
+
+    Attributes:
+        address: the mailbox.
+        folder: its folder.
+        uids: where to look, at most `UIDS_AT_ONCE` of them, from 1 on.
+        before: only what came into the folder before this moment, which is taken in whole seconds.
+    """
+
+    address: str
+    folder: str
+    uids: range
+    before: datetime
+
+
+@dataclass(frozen=True)
+class OldMessage:
+    """A message that came into its folder before a time.
+
+    Attributes:
+        uid: its UID (RFC 3501) in the folder.
+        saved_at: when it came into the folder, in whole seconds.
+        size: its size in bytes, as a quota counts it.
+    """
+
+    uid: int
     saved_at: datetime
     size: int
 
@@ -263,7 +340,7 @@ class Doveadm:
         answer = self.batch([command])[0]
         if answer.exit_code == _EX_NOHOST:
             return False
-        _raise_for(answer, command)
+        raise_for(answer, command)
         # 2.3 tells by its exit code that there was none; 2.4 counts.
         return all(row.get("count") != "0" for row in answer.rows)
 
@@ -278,6 +355,19 @@ class Doveadm:
         """
         rows = self._one(Command("quotaGet", {"user": _checked_address(address)})).rows
         return read_quota(rows)
+
+    def recalculate(self, address: str) -> None:
+        """Have Dovecot look at all folders of a mailbox as if for the first time, and count anew what it holds.
+
+        `quota recalc` does not: it adds up what is known of the folders (2.3).
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers. Dovecot may go on with it.
+            DoveadmError: if doveadm refuses.
+        """
+        self._one(Command("forceResync", {"user": _checked_address(address), "mailboxMask": _ALL_FOLDERS}))
 
     def recoverable(self, address: str) -> Recoverable:
         """Return what was removed from a mailbox and can be brought back, as a whole.
@@ -356,7 +446,7 @@ class Doveadm:
             answer = self.batch([command])[0]
             # To 2.3 it is an error where nothing was ever removed; to 2.4 it is none.
             if answer.exit_code != _EX_NOHOST:
-                _raise_for(answer, command)
+                raise_for(answer, command)
 
     def hidden_messages(self, addresses: Sequence[str]) -> list[list[HiddenMessage] | DoveadmError]:
         """Return which messages of their inboxes POP hides from a device of some mailboxes, in one question.
@@ -378,7 +468,7 @@ class Doveadm:
             for address in addresses
         ]
         return [
-            _hidden_messages(answer, command)
+            _each(_hidden_message, answer, command)
             for command, answer in zip(commands, self.batch(commands), strict=True)
         ]
 
@@ -415,6 +505,70 @@ class Doveadm:
             parameters = {"user": address, "flag": list(POP_KEYWORDS), "query": _hidden_query(uid_set)}
             self._one(Command("flagsRemove", parameters))
 
+    def folders_of(self, addresses: Sequence[str]) -> list[list[Folder] | DoveadmError]:
+        """Return the folders of some mailboxes with what they hold, in one question; not that of removed messages.
+
+        Args:
+            addresses: the mailboxes, at most 1,000.
+
+        Returns:
+            the folders of each, in the same order; or why they are not known.
+
+        Raises:
+            ValueError: if one is not an address in its stored form.
+            MailServiceDown: if nobody answers.
+            DoveadmError: if doveadm refuses the whole question or its answer cannot be understood.
+        """
+        parameters = {"field": _FOLDER_FIELDS, "mailboxMask": ["*"]}
+        commands = [Command("mailboxStatus", {"user": address, **parameters}) for address in addresses]
+        return [
+            _each(_folder, answer, command)
+            for command, answer in zip(commands, self.batch(commands), strict=True)
+        ]
+
+    def old_messages(self, asked: Sequence[Old]) -> list[list[OldMessage] | DoveadmError]:
+        """Return which messages came into their folders before a time, by UID, for some folders in one question.
+
+        Args:
+            asked: at most 1,000. What is found for all of them is one answer, which has an end.
+
+        Returns:
+            what was found for each, in the same order; or why it is not known.
+
+        Raises:
+            ValueError: if an address, a folder or a range of UIDs is none, or bears a wildcard (`can_be_named`).
+            MailServiceDown: if nobody answers.
+            DoveadmError: if doveadm refuses the whole question or its answer cannot be understood.
+        """
+        commands = [
+            Command("fetch", {"user": each.address, "field": _MESSAGE_FIELDS, "query": _old_query(each)})
+            for each in asked
+        ]
+        answers = self.batch(commands)
+        return [
+            _old_messages(each, command, answer)
+            for each, command, answer in zip(asked, commands, answers, strict=True)
+        ]
+
+    def end_old(self, address: str, folder: str, uids: Iterable[int], before: datetime) -> None:
+        """Remove messages of a folder; they are put aside as whatever is removed. One that is younger stays.
+
+        Args:
+            address: the mailbox.
+            folder: its folder.
+            uids: which messages. One that is gone already is no error.
+            before: only what came into the folder before this moment, in whole seconds.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form, a UID is none, or no folder can be named so.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers. Some may have been removed.
+            DoveadmError: if doveadm refuses. Some may have been removed.
+        """
+        for uid_set in uid_sets(uids):
+            query = _before(folder, uid_set, before)
+            self._one(Command("expunge", {"user": address, "query": query}))
+
     def folders(self, address: str) -> set[str]:
         """Return the names of a mailbox's folders, as Dovecot writes them in UTF-8.
 
@@ -427,6 +581,33 @@ class Doveadm:
         rows = self._one(Command("mailboxList", {"user": address})).rows
         return {row["mailbox"] for row in rows if "mailbox" in row}
 
+    def folder_uses(self, address: str) -> list[FolderUse]:
+        """Return what each folder of a mailbox holds, from Dovecot's indexes; removed mail is in none of them.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers.
+            DoveadmError: if doveadm refuses or its answer cannot be understood.
+        """
+        parameters = {"user": address, "field": _USE_FIELDS, "mailboxMask": ["*"]}
+        return [_folder_use(row) for row in self._one(Command("mailboxStatus", parameters)).rows]
+
+    def oldest_saved(self, address: str) -> dict[str, datetime]:
+        """Return since when the message is in each folder that came there first, in whole seconds.
+
+        It is the one with the lowest UID (RFC 3501, section 2.3.1.1): one message is looked at in each folder,
+        however many there are. Empty folders are left out.
+
+        Raises:
+            ValueError: if `address` is not an address in its stored form.
+            UnknownMailbox: if there is no such mailbox.
+            MailServiceDown: if nobody answers.
+            DoveadmError: if doveadm refuses or its answer cannot be understood.
+        """
+        command = Command("fetch", {"user": address, "field": _FIRST_FIELDS, "query": _FIRST})
+        return dict(map(_first_saved, self._one(command).rows))
+
     def create_folder(self, address: str, folder: str) -> bool:
         """Create a folder and subscribe to it, and return whether Dovecot did: it refuses some names.
 
@@ -438,7 +619,7 @@ class Doveadm:
         command = Command("mailboxCreate", {"user": address, "mailbox": [folder], "subscriptions": True})
         answer = self.batch([command])[0]
         if answer.exit_code == _EX_NOUSER:
-            _raise_for(answer, command)
+            raise_for(answer, command)
         return answer.error is None
 
     def put_back(
@@ -532,7 +713,7 @@ class Doveadm:
 
     def _one(self, command: Command) -> Answer:
         answer = self.batch([command])[0]
-        _raise_for(answer, command)
+        raise_for(answer, command)
         return answer
 
     def _post(self, body: bytes) -> bytes:
@@ -582,12 +763,32 @@ def read_quota(rows: Sequence[Mapping[str, str]]) -> Quota:
         raise DoveadmError("The mail service's answer about a quota cannot be understood.") from err
 
 
+def can_be_named(folder: str) -> bool:
+    """Say whether messages of just this folder can be asked for: to doveadm `*` and `%` in a name are wildcards."""
+    return _is_folder(folder) and not _WILDCARDS & set(folder)
+
+
 def _recoverable(rows: Sequence[Mapping[str, str]]) -> Recoverable:
     try:
         (row,) = rows
         return Recoverable(int(row["messages"]), int(row["vsize"]), int(row["uidnext"]))
     except (KeyError, ValueError) as err:
         raise DoveadmError("The mail service's answer about removed messages cannot be understood.") from err
+
+
+def _folder_use(row: Mapping[str, str]) -> FolderUse:
+    try:
+        return FolderUse(row["mailbox"], int(row["messages"]), int(row["vsize"]))
+    except (KeyError, ValueError) as err:
+        raise DoveadmError("The mail service's answer about folders cannot be understood.") from err
+
+
+def _first_saved(row: Mapping[str, str]) -> tuple[str, datetime]:
+    try:
+        name, saved = (row[field] for field in _FIRST_FIELDS)
+        return name, datetime.fromtimestamp(int(saved), UTC)
+    except (KeyError, ValueError, OverflowError, OSError) as err:
+        raise DoveadmError("The mail service's answer about folders cannot be understood.") from err
 
 
 def uid_sets(uids: Iterable[int]) -> Iterator[str]:
@@ -637,6 +838,17 @@ def _hidden_query(uid_set: str) -> list[str]:
     return ["mailbox", "INBOX", "uid", uid_set, *_MARKED]
 
 
+def _old_query(asked: Old) -> list[str]:
+    uids = asked.uids
+    if not 1 <= len(uids) <= UIDS_AT_ONCE or uids.step != 1 or uids[0] < 1:
+        raise ValueError(f"{uids} are not 1 to {UIDS_AT_ONCE} UIDs.")
+    return _before(asked.folder, f"{uids[0]}:{min(uids[-1], _UID_MAX)}", asked.before)
+
+
+def _before(folder: str, uid_set: str, before: datetime) -> list[str]:
+    return ["mailbox", folder, "uid", uid_set, "savedbefore", str(int(before.timestamp()))]
+
+
 class _UnixConnection(http.client.HTTPConnection):
     """HTTP over a unix socket."""
 
@@ -658,7 +870,7 @@ def _checked(command: Command) -> dict[str, str | bool | list[str]]:
 
 
 def _check_reach(command: Command) -> None:
-    """Commands that can reach any message are sent about what was removed, or what bears one of POP's marks, alone.
+    """Commands that can reach any message are sent about what was removed, bears one of POP's marks, or is old, alone.
 
     They read no more than the head of what was removed.
     """
@@ -670,10 +882,14 @@ def _check_reach(command: Command) -> None:
         raise ValueError(f"{command.name!r} needs a mailbox.")
     _checked_address(user)
     asked = " ".join(query) if isinstance(query, list | tuple) else ""
-    if (marked := _WITH_MARK.match(asked)) is not None:
+    if _is_old_query(query):
+        may_be_sent = _may_be_sent_about_old(command.name, given)
+    elif (marked := _WITH_MARK.match(asked)) is not None:
         may_be_sent = _may_mark(command.name, given, place=marked[1], mark=marked[2])
     elif _HIDDEN_QUERY.match(asked):
         may_be_sent = _may_be_sent_about_hidden(command.name, given)
+    elif asked == " ".join(_FIRST):
+        may_be_sent = command.name == "fetch" and given == {"field": _FIRST_FIELDS}
     else:
         may_be_sent = _may_be_sent(command.name, given, asks=bool(_QUERY.match(asked)), bare=not query)
     if not may_be_sent:
@@ -691,9 +907,15 @@ def _may_be_sent(name: str, given: dict[str, Any], *, asks: bool, bare: bool) ->
     """
     match name:
         case "mailboxStatus":
-            return bare and given == {"field": _STATUS_FIELDS, "mailboxMask": [RECOVERABLE]}
+            return bare and given in (
+                {"field": _STATUS_FIELDS, "mailboxMask": [RECOVERABLE]},
+                {"field": _FOLDER_FIELDS, "mailboxMask": ["*"]},
+                {"field": _USE_FIELDS, "mailboxMask": ["*"]},
+            )
         case "mailboxList":
             return bare and not given
+        case "forceResync":
+            return bare and given == {"mailboxMask": _ALL_FOLDERS}
         case "mailboxCreate":
             folders = given.pop("mailbox", ())
             return bare and given == {"subscriptions": True} and len(folders) == 1 and _is_folder(folders[0])
@@ -731,6 +953,27 @@ def _may_be_sent_about_hidden(name: str, given: dict[str, Any]) -> bool:
             return given == {"flag": list(POP_KEYWORDS)}
         case _:
             return name == "expunge" and not given
+
+
+def _is_old_query(query: object) -> bool:
+    """Say whether a query names messages of one folder, other than that of removed messages, that are old."""
+    if not isinstance(query, list | tuple) or len(query) != 6:
+        return False
+    mailbox, folder, uid, uid_set, saved, seconds = query
+    return (
+        (mailbox, uid, saved) == ("mailbox", "uid", "savedbefore")
+        and isinstance(folder, str)
+        and can_be_named(folder)
+        and bool(_UID_SET.match(uid_set))
+        and bool(_SECONDS.match(seconds))
+    )
+
+
+def _may_be_sent_about_old(name: str, given: dict[str, Any]) -> bool:
+    """Say whether a command's parameters are ones that are sent about messages that are old."""
+    if name == "fetch":
+        return given == {"field": _MESSAGE_FIELDS}
+    return name == "expunge" and not given
 
 
 def _is_folder(name: object) -> bool:
@@ -789,7 +1032,13 @@ def _answer(kind: str, value: Any) -> Answer:
     return Answer(exit_code=int(value.get("exitCode", 0)), error=str(value["type"]))
 
 
-def _raise_for(answer: Answer, command: Command) -> None:
+def raise_for(answer: Answer, command: Command) -> None:
+    """Do nothing if an answer is none of an error.
+
+    Raises:
+        UnknownMailbox: if there is no such mailbox.
+        DoveadmError: if doveadm refused the command.
+    """
     if answer.error is None:
         return
     if answer.exit_code == _EX_NOUSER:
@@ -819,12 +1068,39 @@ def _kept_message(row: Mapping[str, str]) -> KeptMessage:
         raise DoveadmError("The mail service's answer about removed messages cannot be understood.") from err
 
 
-def _hidden_messages(answer: Answer, command: Command) -> list[HiddenMessage] | DoveadmError:
+def _each(
+    read: Callable[[Mapping[str, str]], _Row], answer: Answer, command: Command
+) -> list[_Row] | DoveadmError:
+    """Return what the rows of an answer say, or why that is not known."""
     try:
-        _raise_for(answer, command)
-        return [_hidden_message(row) for row in answer.rows]
+        raise_for(answer, command)
+        return [read(row) for row in answer.rows]
     except DoveadmError as err:
         return err
+
+
+def _old_messages(asked: Old, command: Command, answer: Answer) -> list[OldMessage] | DoveadmError:
+    found = _each(_old_message, answer, command)
+    if isinstance(found, DoveadmError):
+        return found
+    # Whatever doveadm made of the query: nothing younger is ever taken for old.
+    old = [message for message in found if message.saved_at.timestamp() < int(asked.before.timestamp())]
+    return sorted(old, key=lambda message: message.uid)
+
+
+def _old_message(row: Mapping[str, str]) -> OldMessage:
+    try:
+        uid, saved, size = (int(row[name]) for name in _MESSAGE_FIELDS)
+        return OldMessage(uid, datetime.fromtimestamp(saved, UTC), size)
+    except (KeyError, ValueError, OverflowError, OSError) as err:
+        raise DoveadmError("The mail service's answer about messages cannot be understood.") from err
+
+
+def _folder(row: Mapping[str, str]) -> Folder:
+    try:
+        return Folder(row["mailbox"], int(row["messages"]), int(row["uidnext"]))
+    except (KeyError, ValueError) as err:
+        raise DoveadmError("The mail service's answer about folders cannot be understood.") from err
 
 
 def _hidden_message(row: Mapping[str, str]) -> HiddenMessage:

@@ -38,7 +38,7 @@ def send_password_reset(*, email: str, language: str) -> bool:
     key = f"{user_pk_to_url_str(user)}-{default_token_generator.make_token(user)}"
     link = public_url(reverse("open_reset_link", query={"key": key}))
     with translation.override(user.language or language or settings.LANGUAGE_CODE):
-        _send(user, _("A new password for %(product)s"), "accounts/mail/reset_password.txt", {"link": link})
+        send_to(user, _("A new password for %(product)s"), "accounts/mail/reset_password.txt", {"link": link})
     return True
 
 
@@ -61,7 +61,7 @@ def send_notice(
             "browser": in_words(user_agent),
             "link": public_url(reverse("show_account")),
         }
-        _send(user, _("Your account at %(product)s was changed"), "accounts/mail/notice.txt", context)
+        send_to(user, _("Your account at %(product)s was changed"), "accounts/mail/notice.txt", context)
     return True
 
 
@@ -70,10 +70,21 @@ def public_url(path: str) -> str:
     return f"{settings.ENVIRONMENT.panel_url}{path}"
 
 
-def _send(user: User, subject: str, template: str, context: dict[str, Any]) -> None:
+def send_to(user: User, subject: str, template: str, context: dict[str, Any]) -> None:
+    """Mail a person, in the language that is active.
+
+    Args:
+        user: to whom.
+        subject: with %(product)s where the product's name is to stand; other % are not read.
+        template: of the text.
+        context: what it is filled with, beside the person and the product.
+
+    Raises:
+        OSError, smtplib.SMTPException: if the mail server does not take it.
+    """
     known = {"user": user, "product_name": settings.PRODUCT_NAME, "panel_url": settings.ENVIRONMENT.panel_url}
     EmailMessage(
-        subject=subject % {"product": settings.PRODUCT_NAME},
+        subject=subject.replace("%(product)s", settings.PRODUCT_NAME),
         body=render_to_string(template, known | context),
         to=[user.email or ""],
         headers={"Auto-Submitted": "auto-generated"},

@@ -108,6 +108,9 @@ class Customer(models.Model):
     default_quota_bytes = models.BigIntegerField(null=True, blank=True)
     pop_deletes = models.CharField(max_length=10, blank=True)
     pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
+    recovery_days = models.PositiveIntegerField(
+        null=True, blank=True
+    )  # how long what was deleted can be restored
     created_at = models.DateTimeField(auto_now_add=True)
     suspended_at = models.DateTimeField(null=True)
     suspended_reason = models.CharField(max_length=200, blank=True)

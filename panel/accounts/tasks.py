@@ -5,12 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from celery import shared_task
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from panel.accounts import mails, own_account
 from panel.core.jobs import job_kind
+from panel.core.schedule import look
 
 
 @job_kind(_("Mailing a link to set a new password"), hidden=True)
@@ -35,7 +35,7 @@ def mail_notice(
     return {"sent": sent}
 
 
-@shared_task
+@look(_("Forgetting old attempts to sign in, and old sessions"))
 def forget_old_sign_ins() -> None:
     """Keep the tables of attempts and sessions short."""
     own_account.forget_old(timezone.now())

@@ -13,6 +13,7 @@ describe_actions(
         "domain.created": _("Added a domain"),
         "domain.edited": _("Changed a domain"),
         "domain.protocols_set": _("Switched protocols of a domain on or off"),
+        "domain.storage_limited": _("Changed how much may be given to a domain's mailboxes"),
         "domain.left": _("Took a domain away, to another customer"),
         "domain.joined": _("Brought a domain, from another customer"),
         "domain.suspended": _("Suspended a domain"),
@@ -46,6 +47,8 @@ describe_actions(
         "mailbox.resumed": _("Resumed a mailbox"),
         "mailbox.deleted": _("Deleted a mailbox"),
         "mailbox.restored": _("Restored a mailbox"),
+        "mailbox.held": _("Put a mailbox under a legal hold"),
+        "mailbox.released": _("Released a mailbox from its legal hold"),
         "mailbox.purged": _("Removed a deleted mailbox for good"),
     }
 )
@@ -71,6 +74,8 @@ describe_values(
         "pop_keep_days": Value(_("Days that a copy is kept")),
         "connection_days": Value(_("Days that the connection log goes back")),
         "recovery_days": Value(_("Days that deleted messages can be recovered")),
+        "held_at": Value(_("Under legal hold since")),
+        "hold_reason": Value(_("Reason of the legal hold")),
         "deleted_at": Value(_("Deleted")),
         "expires_at": Value(_("Works until")),
     }

@@ -17,7 +17,7 @@ from mailbackend import maildir
 from mailbackend.addresses import Address, home_path
 from mailbackend.passwords import hash_password, is_hash
 from panel.addresses import services
-from panel.addresses.limits import check_limits, sum_of_quotas
+from panel.addresses.limits import check_domain_storage, check_limits, sum_of_quotas
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.welcome import welcome_message
 from panel.core import audit, mail
@@ -197,6 +197,7 @@ def _save(domain: Domain, rows: Sequence[Mailbox]) -> Job | None:
         if not rows:
             return None
         quotas = sum_of_quotas(row.quota_bytes for row in rows)
+        check_domain_storage(domain, quotas)
         check_limits(domain.customer, more_mailboxes=len(rows), more_bytes=quotas)
         Mailbox.objects.bulk_create(rows, batch_size=BATCH)
         for row in rows:

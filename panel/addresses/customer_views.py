@@ -16,6 +16,7 @@ from panel.accounts.models import Customer
 from panel.accounts.selectors import may_manage, may_own
 from panel.addresses import customers, selectors
 from panel.addresses.customer_forms import CustomerForm, NewCustomerForm
+from panel.addresses.limit_words import saved_limit
 from panel.core.forms import ConfirmForm, ReasonForm
 from panel.core.pages import ask_first, handle_form, page_of, press_button
 
@@ -114,7 +115,8 @@ def edit_customer(request: HttpRequest, pk: int) -> HttpResponse:
             version=form.cleaned_data["version"],
             **form.limits,
         )
-        messages.success(request, _("Saved."))
+        given = customers.usage_of(customer).given_bytes
+        messages.success(request, saved_limit(form.limits["max_storage_bytes"], given))
         return redirect("show_customer", pk)
 
     return handle_form(request, form, save, "addresses/edit_customer.html", {"customer": customer})

@@ -129,6 +129,11 @@ def in_the_way(customer: Customer) -> str:
         return _("It still has domains: %(domains)s. Delete them, or give them to another customer.") % {
             "domains": named
         }
+    held = Mailbox.objects.filter(domain__in=domains, held_at__isnull=False).order_by("address").first()
+    if held is not None:
+        return _(
+            "The deleted mailbox %(address)s is under a legal hold: it, and its customer, stay until it is released."
+        ) % {"address": held.address}
     if domains.exists():
         return _(
             "Its deleted domains can still be restored. The customer can be deleted once they are removed for good."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
-from typing import Any
+from typing import Any, ClassVar
 
 from django.utils.translation import gettext as _
 
@@ -19,6 +19,8 @@ class EndingCommand(commands.Command):
     """
 
     job = ""
+    #: What else the job is told.
+    arguments: ClassVar[dict[str, Any]] = {}
 
     def add_own_arguments(self, parser: ArgumentParser) -> None:
         """Take the switches."""
@@ -28,7 +30,7 @@ class EndingCommand(commands.Command):
     def answer(self, **options: Any) -> dict[str, Any]:
         """End it, in the foreground, as a job like any other."""
         clock.moment(options["at"], dry_run=options["dry_run"])  # refused before there is a job
-        job = jobs.run_in_foreground(self.job, at=options["at"], dry_run=options["dry_run"])
+        job = jobs.run_in_foreground(self.job, at=options["at"], dry_run=options["dry_run"], **self.arguments)
         return dict(job.report)
 
     def failed(self, answer: dict[str, Any]) -> str:

@@ -24,7 +24,7 @@ from panel.addresses.inherited import (
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.strength import strength
 from panel.core.errors import Problem
-from panel.core.forms import VersionedForm
+from panel.core.forms import SizeField, VersionedForm
 from panel.core.models import Installation
 from panel.core.sizes import format_size, parse_size
 
@@ -152,6 +152,19 @@ class DomainProtocolsForm(VersionedForm):
         return [
             name for name in ("imap", "pop3") if getattr(self.domain, name) and not self.cleaned_data[name]
         ]
+
+
+class DomainStorageForm(VersionedForm):
+    """How much may be given to the mailboxes of a domain."""
+
+    max_storage_bytes = SizeField(
+        label=_("Storage at most"),
+        help_text=_("The quotas of its mailboxes in all, such as 100 GB. Empty for no limit of its own."),
+    )
+
+    def __init__(self, *args: Any, domain: Domain, **kwargs: Any) -> None:
+        kwargs["initial"] = {"max_storage_bytes": domain.max_storage_bytes, "version": domain.version}
+        super().__init__(*args, **kwargs)
 
 
 class MailboxPasswordField(forms.CharField):
@@ -348,18 +361,12 @@ class PopPolicyForm(VersionedForm):
         return chosen
 
 
-#: For how many days the platform keeps what, by Installation's columns: label and help.
+#: For how many days the platform keeps what, by Installation's columns: label and help. How long deleted messages can
+#: be recovered is not among them: shortening it ends mail, and is asked about by the pages of retention.
 KEPT_DAYS = {
     "connection_days": (
         _("Days that the connection log goes back"),
         _("What is older is deleted each night. Sessions that are still open stay."),
-    ),
-    "recovery_days": (
-        _("Days that deleted messages can be recovered"),
-        _(
-            "Counted from when they were deleted; then they are erased for good. Beyond the mailbox's own quota "
-            "the oldest go earlier."
-        ),
     ),
 }
 
@@ -418,6 +425,11 @@ class EditMailboxForm(VersionedForm):
             "version": mailbox.version,
         }
         super().__init__(*args, **kwargs)
+        if mailbox.used_bytes:
+            self.fields["quota"].help_text = gettext(
+                "It holds %(used)s now. With a quota below that nothing is lost: new messages are refused until it "
+                "holds less again."
+            ) % {"used": format_size(mailbox.used_bytes)}
         for name in ("imap", "pop3"):
             if not getattr(mailbox.domain, name):
                 self.fields[name].help_text = gettext(

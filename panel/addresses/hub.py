@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.shortcuts import get_object_or_404
 
 from panel.accounts.access import person_of
-from panel.accounts.selectors import may_manage
+from panel.accounts.selectors import may_manage, may_own
 from panel.addresses.models import Mailbox
 from panel.addresses.selectors import mailboxes_for
 
@@ -27,10 +27,12 @@ def mailbox_of_page(request: HttpRequest, pk: int) -> Mailbox:
 
 def hub(request: HttpRequest, mailbox: Mailbox) -> dict[str, Any]:
     """Return what every page of a mailbox shows: templates extend addresses/mailbox_page.html."""
+    person, customer = person_of(request), mailbox.domain.customer
     return {
         "mailbox": mailbox,
         "until": restorable_until(mailbox.deleted_at or mailbox.domain.deleted_at),
-        "may_change": may_manage(person_of(request), mailbox.domain.customer),
+        "may_change": may_manage(person, customer),
+        "may_hold": may_own(person, customer),
     }
 
 

@@ -2,6 +2,7 @@
 
 A quota is inherited when a mailbox is created, and is its own from then on: limits of storage count what was given.
 What POP deletes is inherited at every connection (panel.addresses.views_for_dovecot), until a mailbox has its own.
+For how long deleted messages can be recovered is inherited at every look, until a mailbox has its own.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from panel.core.models import Installation
 from panel.core.sizes import format_size
 
 POP_KEEP_DAYS, POP_KEEP_DAYS_MAX = 30, 3650
+#: For how long deleted messages can be recovered where nobody says it. Days.
+RECOVERY_DAYS: int = Installation._meta.get_field("recovery_days").default
 #: The longest that the connection log, or what was deleted, may be kept. Days.
 KEPT_DAYS_MAX = 3650
 
@@ -112,12 +115,16 @@ class Inherited:
         quota_from: who says so.
         pop: what happens to messages that POP deletes.
         pop_from: who says so.
+        recovery_days: for how long deleted messages can be recovered.
+        recovery_from: who says so.
     """
 
     quota_bytes: int | None
     quota_from: Origin
     pop: PopPolicy
     pop_from: Origin
+    recovery_days: int
+    recovery_from: Origin
 
     @property
     def quota_in_words(self) -> str:
@@ -135,11 +142,14 @@ def what_counts(row: Level | Mailbox | None) -> Inherited:
     quota = next((each for each in levels if _says_quota(each)), None)
     quota_bytes = quota.default_quota_bytes if quota is not None else settings.DEFAULT_QUOTA_BYTES
     pop = next((each for each in levels if each.pop_deletes), None)
+    recovery = next((each for each in levels if _says_recovery(each)), None)
     return Inherited(
         quota_bytes=quota_bytes or None,
         quota_from=Origin(quota, is_own=quota is not None and quota is row),
         pop=_policy(pop),
         pop_from=Origin(pop, is_own=pop is not None and pop is row),
+        recovery_days=recovery.recovery_days if recovery is not None else RECOVERY_DAYS,
+        recovery_from=Origin(recovery, is_own=recovery is not None and recovery is row),
     )
 
 
@@ -161,6 +171,21 @@ def pop_policies(mailboxes: Iterable[Mailbox]) -> dict[int, PopPolicy]:
         found[mailbox.pk] = _policy(
             next((row for row in levels if row is not None and row.pop_deletes), None)
         )
+    return found
+
+
+def recovery_days_of(mailboxes: Iterable[Mailbox]) -> dict[int, int]:
+    """Return for how many days deleted messages of several mailboxes can be recovered, by their keys. Costs one query.
+
+    Args:
+        mailboxes: read with `domain__customer`.
+    """
+    platform = Installation.objects.first()
+    found = {}
+    for mailbox in mailboxes:
+        levels = (mailbox, mailbox.domain, mailbox.domain.customer, platform)
+        said = (row.recovery_days for row in levels if row is not None)
+        found[mailbox.pk] = next(filter(None, said), RECOVERY_DAYS)
     return found
 
 
@@ -216,6 +241,12 @@ def _above(row: Level | Mailbox) -> Level | None:
 
 def _says_quota(row: Any) -> bool:
     return not isinstance(row, Mailbox) and row.default_quota_bytes is not None
+
+
+def _says_recovery(row: Any) -> bool:
+    """Say whether a level says for how long messages can be recovered; the platform's column is never empty."""
+    is_built_in = isinstance(row, Installation) and row.recovery_days == RECOVERY_DAYS
+    return bool(row.recovery_days) and not is_built_in
 
 
 def _policy(row: Any) -> PopPolicy:

@@ -1,8 +1,12 @@
-"""What a customer may have: numbers of domains and mailboxes, and the storage that is given to them."""
+"""What a customer may have: numbers of domains and mailboxes, and the storage that is given to them.
+
+A domain may have a limit of its own for the storage that is given on it: then both count.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from django.db import models
 from django.db.models import Count, Sum
@@ -64,6 +68,51 @@ def check_storage(customer: Customer, more_bytes: int | None, *, instead_of: Mai
     """
     customer = locked_customer(customer)
     _check_storage(customer, _given(customer, instead_of)[1], more_bytes)
+
+
+def check_domain_storage(
+    domain: Domain, more_bytes: int | None, *, instead_of: Mailbox | None = None, field: str = "quota"
+) -> None:
+    """Check that a domain has room for another quota of a mailbox, beside what its customer may give.
+
+    Args:
+        domain: which; locked by the caller, so that two cannot take one place.
+        more_bytes: the new quotas in all, or None if one has no limit.
+        instead_of: a mailbox whose present quota does not count.
+        field: what a refusal is about.
+
+    Raises:
+        Problem: if there is no room.
+    """
+    if domain.max_storage_bytes is None:
+        return
+    words = {"domain": domain.unicode_name}
+    if more_bytes is None:
+        raise Problem(_("%(domain)s has a storage limit: give the mailbox a quota.") % words, field)
+    if given_on(domain, besides=instead_of).given_bytes + more_bytes > domain.max_storage_bytes:
+        raise Problem(_("%(domain)s has no room for this quota: choose a smaller one.") % words, field)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the living mailboxes of a domain were given.
+
+    Attributes:
+        given_bytes: their quotas in all.
+        unlimited: how many have none.
+    """
+
+    given_bytes: int
+    unlimited: int
+
+
+def given_on(domain: Domain, *, besides: Mailbox | None = None) -> Given:
+    """Return what the mailboxes of a domain were given, without that of one of them."""
+    living = Mailbox.objects.filter(domain=domain, deleted_at=None)
+    if besides is not None:
+        living = living.exclude(pk=besides.pk)
+    found = living.aggregate(number=Count("pk"), limited=Count("quota_bytes"), given=Sum("quota_bytes"))
+    return Given(found["given"] or 0, found["number"] - found["limited"])
 
 
 def sum_of_quotas(quotas: Iterable[int | None]) -> int | None:

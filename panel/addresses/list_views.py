@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,7 +25,7 @@ from panel.addresses import selectors, services
 from panel.addresses.listed import listed
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.selected import do_to_each
-from panel.addresses.usage import TOGETHER, is_stale, refresh_usage
+from panel.addresses.usage import TOGETHER, is_stale, may_be_asked, refresh_usage, seen
 from panel.core.forms import ConfirmForm, ReasonForm, VersionedForm
 from panel.core.pages import PAGE_SIZE, handle_form, long_page_of
 
@@ -71,6 +71,7 @@ def mailbox_list(request: HttpRequest, above: Mapping[str, Any] | None = None) -
         "page_obj": page,
         "rows": listed(list(page)),
         "stale": _questions([mailbox.pk for mailbox in page if is_stale(mailbox, now)]),
+        "watched": _watched({mailbox.pk: seen(mailbox) for mailbox in page if may_be_asked(mailbox)}),
         "q": q,
         "sort": sort,
         "state": state,
@@ -92,6 +93,32 @@ def _questions(stale: Sequence[int]) -> list[str]:
         urlencode([("id", pk) for pk in stale[start : start + TOGETHER]])
         for start in range(0, len(stale), TOGETHER)
     ]
+
+
+def _watched(states: Mapping[int, str]) -> str:
+    """Return what to ask `follow_usage` for, while the page is open: the mailboxes, and in which state each was."""
+    return urlencode([("seen", f"{pk}.{state}") for pk, state in states.items()])
+
+
+@login_required
+@require_safe
+def follow_usage(request: HttpRequest) -> HttpResponse:
+    """What those mailboxes of an open page hold that changed since, each to be put in its place; 204 for none.
+
+    That none did costs a query and a stat for each; Dovecot is asked about the others alone, some at a time.
+    """
+    shown = dict(part.partition(".")[::2] for part in request.GET.getlist("seen"))
+    now = {mailbox: seen(mailbox) for mailbox in _named(request, shown) if may_be_asked(mailbox)}
+    changed = [each for each, state in now.items() if state and state != shown.get(str(each.pk))][:TOGETHER]
+    known = refresh_usage(changed) if changed else []
+    if not known:
+        return HttpResponse(status=204)
+    states = {
+        mailbox.pk: state if mailbox in known else shown.get(str(mailbox.pk), "")
+        for mailbox, state in now.items()
+    }
+    context = {"rows": listed(known), "watched": _watched(states)}
+    return render(request, "addresses/_usages.html", context)
 
 
 @login_required
@@ -194,6 +221,11 @@ def _done(verb: str, number: int) -> str:
 def _chosen(request: HttpRequest) -> list[Mailbox]:
     """Return the mailboxes that a page's `id`s name, as far as the person may see them: a page's worth at most."""
     given = request.POST if request.method == "POST" else request.GET
-    ids = {int(text) for text in given.getlist("id") if text.isascii() and text.isdigit() and len(text) < 19}
+    return _named(request, given.getlist("id"))
+
+
+def _named(request: HttpRequest, texts: Iterable[str]) -> list[Mailbox]:
+    """Return the mailboxes of these ids, as far as the person may see them: a page's worth at most."""
+    ids = {int(text) for text in texts if text.isascii() and text.isdigit() and len(text) < 19}
     rows = selectors.mailboxes_for(person_of(request)).filter(pk__in=sorted(ids)[:PAGE_SIZE])
     return list(rows.order_by("address", "pk"))

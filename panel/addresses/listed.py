@@ -38,6 +38,7 @@ class Listed:
     state_label: str
     created: SafeString
     seen_at: datetime | None
+    is_held: bool
 
 
 def listed(mailboxes: Sequence[Mailbox]) -> list[Listed]:
@@ -58,6 +59,7 @@ def listed(mailboxes: Sequence[Mailbox]) -> list[Listed]:
                 state_label=words[state],
                 created=_day(mailbox.created_at, days),
                 seen_at=mailbox.last_seen_at,
+                is_held=mailbox.held_at is not None,
             )
         )
     return found

@@ -32,8 +32,11 @@ class Domain(models.Model):
     customer = models.ForeignKey(Customer, on_delete=models.PROTECT, related_name="domains")
     # What its mailboxes inherit (panel.addresses.inherited); nothing is inherited from the customer.
     default_quota_bytes = models.BigIntegerField(null=True, blank=True)
+    # What the quotas of its mailboxes may be in all; beside it the customer's own limit counts.
+    max_storage_bytes = models.BigIntegerField(null=True, blank=True)
     pop_deletes = models.CharField(max_length=10, blank=True)
     pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
+    recovery_days = models.PositiveIntegerField(null=True, blank=True)
     # Off here is off for each of its mailboxes, whatever they say themselves.
     imap = models.BooleanField(default=True)
     pop3 = models.BooleanField(default=True)
@@ -118,6 +121,7 @@ class Mailbox(models.Model):
     # Empty is inherited (panel.addresses.inherited), in the view that Dovecot reads too.
     pop_deletes = models.CharField(max_length=10, choices=PopDeletes.choices, blank=True)
     pop_keep_days = models.PositiveIntegerField(null=True, blank=True)
+    recovery_days = models.PositiveIntegerField(null=True, blank=True)  # NULL is inherited
     home = models.CharField(max_length=400, blank=True)
     home_token = models.CharField(max_length=32, default=_new_token)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -126,6 +130,9 @@ class Mailbox(models.Model):
     suspended_reason = models.CharField(max_length=200, blank=True)
     deleted_at = models.DateTimeField(null=True)
     purging_at = models.DateTimeField(null=True)  # from then on nothing brings it back
+    # Legal hold: while it is set nothing of the mailbox ends, whatever the rules say; who set it is in the audit trail.
+    held_at = models.DateTimeField(null=True)
+    hold_reason = models.CharField(max_length=200, blank=True)
     used_bytes = models.BigIntegerField(null=True)  # as Dovecot said last; None before it was asked
     used_at = models.DateTimeField(null=True)  # when it said so
     # How full it is in percent, for the index; NULL where that is not known or there is no limit.

@@ -3,6 +3,8 @@
 The order makes that the next owner of an address never meets a byte of the last one's mail, and that a process
 killed at any step leaves what the next run completes: the row is marked (from then on nothing restores it), its
 sessions are ended, the home is renamed away, the row is deleted, the home is erased.
+
+A mailbox under a legal hold is never due, and neither is its domain: both can be restored until it is released.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from django.utils import timezone
 
 from mailbackend import maildir, retired
 from mailbackend.dovecot.doveadm import DoveadmError
-from panel.addresses import sessions
+from panel.addresses import holding, sessions
 from panel.addresses.models import Domain, Mailbox, PurgedMailbox
 from panel.addresses.owners import forget_owners
 from panel.addresses.report import Failure, Report
@@ -62,7 +64,7 @@ def purge(*, now: datetime, dry_run: bool = False) -> Report:
     report = Report()
     cutoff = now - settings.DELETION_WINDOW
     if not dry_run:
-        due_domains(cutoff).filter(purging_at=None).update(purging_at=now, version=F("version") + 1)
+        _mark_domains(cutoff, now)
     for page in _pages(due_mailboxes(cutoff)):
         if dry_run:
             _count(page, report)
@@ -108,12 +110,16 @@ def due_domains(cutoff: datetime) -> QuerySet[Domain]:
 
 
 def due_mailboxes(cutoff: datetime) -> QuerySet[Mailbox]:
-    """Return the mailboxes that were deleted, or whose domain was, before `cutoff`, or whose purge was begun."""
+    """Return the mailboxes that were deleted, or whose domain was, before `cutoff`, or whose purge was begun.
+
+    None that is under a legal hold is among them.
+    """
     return Mailbox.objects.filter(
         Q(deleted_at__lte=cutoff)
         | Q(purging_at__isnull=False)
         | Q(domain__deleted_at__lte=cutoff)
-        | Q(domain__purging_at__isnull=False)
+        | Q(domain__purging_at__isnull=False),
+        held_at=None,
     )
 
 
@@ -173,6 +179,22 @@ def erase_retired(report: Report) -> bool:
 def _folders() -> list[Path]:
     """Return the folders for retired homes, the one to use now first."""
     return retired.folders(settings.DATA_DIR.mail, settings.DATA_DIR.retired)
+
+
+def _mark_domains(cutoff: datetime, now: datetime) -> None:
+    """Mark the domains that are due and have no mailbox under a legal hold: from here on nothing restores them.
+
+    They are locked, and only then it is looked whether a mailbox is held: a hold locks them too.
+    """
+    with transaction.atomic():
+        rows = list(due_domains(cutoff).filter(purging_at=None).select_for_update().order_by("pk"))
+        keys = {domain.pk for domain in rows} - holding.with_held(rows)
+        for some in _batches(sorted(keys)):
+            Domain.objects.filter(pk__in=some).update(purging_at=now, version=F("version") + 1)
+
+
+def _batches(keys: Sequence[int]) -> Iterator[Sequence[int]]:
+    yield from (keys[start : start + PAGE] for start in range(0, len(keys), PAGE))
 
 
 def _pages(rows: QuerySet[Mailbox]) -> Iterator[list[Mailbox]]:

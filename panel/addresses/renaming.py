@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
+from panel.addresses.limits import check_domain_storage
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.services import check_alive, locked, unsaved_mailbox, update_mailbox
 from panel.addresses.sessions import end_sessions
@@ -26,7 +27,8 @@ def rename_mailbox(
 
     Raises:
         Conflict: if it changed since `version`.
-        Problem: if the address cannot be used or is taken, the domain is another customer's or deleted.
+        Problem: if the address cannot be used or is taken, the domain is another customer's or deleted, or has no room
+            for the mailbox's quota.
     """
     check_alive(mailbox)
     here = mailbox.domain
@@ -42,6 +44,8 @@ def rename_mailbox(
             check_alive(there)
             if there.customer_id != here.customer_id:
                 raise Problem(_("Choose a domain of the same customer."), "domain")
+            if there != here:
+                check_domain_storage(there, mailbox.quota_bytes, field="domain")
             end_sessions(mailbox)
             update_mailbox(
                 mailbox,

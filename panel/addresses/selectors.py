@@ -53,6 +53,14 @@ def mailboxes_for(person: User) -> QuerySet[Mailbox]:
     return mailboxes.filter(domain__in=Domain.objects.filter(customer__in=customers_read_by(person)))
 
 
+def living_mailboxes() -> QuerySet[Mailbox]:
+    """Return the mailboxes that have an inbox, with what they inherit from. Suspended ones are among them."""
+    there = Mailbox.objects.filter(
+        provisioned_at__isnull=False, deleted_at=None, domain__deleted_at=None, purging_at=None
+    )
+    return there.select_related("domain__customer")
+
+
 def devices_for(person: User, mailbox: Mailbox) -> QuerySet[DevicePassword]:
     """Return the device passwords of a mailbox that a person may see, revoked ones included."""
     devices = DevicePassword.objects.select_related("mailbox__domain__customer", "created_by")

@@ -26,9 +26,17 @@ from mailbackend.passwords import hash_password
 from panel.accounts.limits import hashing
 from panel.accounts.models import Customer
 from panel.accounts.services import check_line
+from panel.addresses.holding import check_none_held, check_not_held, refusal
 from panel.addresses.inherited import read_pop_policy, what_counts
 from panel.addresses.inheriting import follow_inherited_pop_policy
-from panel.addresses.limits import check_default_quota, check_limits, check_quota, check_storage, is_more
+from panel.addresses.limits import (
+    check_default_quota,
+    check_domain_storage,
+    check_limits,
+    check_quota,
+    check_storage,
+    is_more,
+)
 from panel.addresses.models import Domain, Mailbox, PasswordLink
 from panel.addresses.owners import forget_owners
 from panel.addresses.sessions import end_sessions, end_sessions_of_domain
@@ -38,6 +46,7 @@ from panel.core.errors import Conflict, Problem
 from panel.core.jobs import cancel_job, start_job
 from panel.core.models import Job
 from panel.core.said import in_words
+from panel.core.sizes import LARGEST
 
 logger = logging.getLogger(__name__)
 
@@ -130,6 +139,26 @@ def edit_domain(
         _update(domain, version, "domain.edited", default_quota_bytes=default_quota_bytes)
 
 
+def limit_domain_storage(
+    *, domain: Domain, max_storage_bytes: int | None, version: int | None = None
+) -> None:
+    """Say how much may be given to the mailboxes of a domain. Less than was given takes nothing away.
+
+    Args:
+        domain: which.
+        max_storage_bytes: the sum of its mailboxes' quotas, or None for no limit of its own.
+        version: as the form was shown, or None to change whatever is there.
+
+    Raises:
+        Conflict: if it changed since `version`.
+        Problem: if it is deleted, or the size cannot be used.
+    """
+    check_alive(domain)
+    if max_storage_bytes is not None and not 0 < max_storage_bytes <= LARGEST:
+        raise Problem(_("The size must be more than zero and at most 1024 TB."), "max_storage_bytes")
+    _update(domain, version, "domain.storage_limited", max_storage_bytes=max_storage_bytes)
+
+
 def edit_domain_protocols(*, domain: Domain, imap: bool, pop3: bool, version: int | None = None) -> None:
     """Switch IMAP and POP on or off for all mailboxes of a domain; a mailbox cannot switch on what is off here.
 
@@ -180,11 +209,12 @@ def delete_domain(*, domain: Domain) -> datetime:
     """Delete a domain with its mailboxes; all can be restored until the time that is returned.
 
     Raises:
-        Problem: if it is deleted already.
+        Problem: if it is deleted already, or a mailbox of it is under a legal hold.
     """
     check_alive(domain)
     now = timezone.now()
     with transaction.atomic():
+        check_none_held(locked(domain))
         _update(domain, None, "domain.deleted", deleted_at=now)
         end_sessions_of_domain(domain)
     return now + settings.DELETION_WINDOW
@@ -284,7 +314,9 @@ def edit_mailbox(
     switched_off = any(changes.get(name) is False and getattr(mailbox, name) for name in ("imap", "pop3"))
     with transaction.atomic():
         if "quota_bytes" in changes and is_more(changes["quota_bytes"], mailbox.quota_bytes):
-            check_storage(mailbox.domain.customer, changes["quota_bytes"], instead_of=mailbox)
+            quota_bytes = changes["quota_bytes"]
+            check_domain_storage(locked(mailbox.domain), quota_bytes, instead_of=mailbox)
+            check_storage(mailbox.domain.customer, quota_bytes, instead_of=mailbox)
         _update(mailbox, version, "mailbox.edited", **changes)
         if switched_off:
             end_sessions(mailbox)
@@ -366,10 +398,12 @@ def set_pop_policy(*, mailbox: Mailbox, policy: str, end_hidden: bool = False) -
         there came back with its mark, or a job before gave up.
 
     Raises:
-        Problem: if it is none of these.
+        Problem: if it is none of these, or hidden messages are to end in a mailbox that is under a legal hold.
     """
     check_alive(mailbox)
     own = read_pop_policy(policy)
+    if end_hidden and mailbox.held_at:
+        raise refusal(mailbox)
     if own is None:
         values: dict[str, Any] = {"pop_deletes": "", "pop_keep_days": None}
     else:
@@ -411,11 +445,12 @@ def delete_mailbox(*, mailbox: Mailbox) -> datetime:
     """Delete a mailbox; its mail stays and it can be restored until the time that is returned.
 
     Raises:
-        Problem: if it is deleted already.
+        Problem: if it is deleted already, or under a legal hold.
     """
     check_alive(mailbox)
     now = timezone.now()
     with transaction.atomic():
+        check_not_held(mailbox)
         _update(mailbox, None, "mailbox.deleted", deleted_at=now)
         end_sessions(mailbox)
     return now + settings.DELETION_WINDOW
@@ -433,6 +468,7 @@ def restore_mailbox(*, mailbox: Mailbox) -> None:
         return
     _check_restorable(mailbox)
     with transaction.atomic():
+        check_domain_storage(locked(mailbox.domain), mailbox.quota_bytes)
         check_limits(mailbox.domain.customer, more=Mailbox.objects.filter(pk=mailbox.pk))
         try:
             with transaction.atomic():
@@ -517,6 +553,7 @@ def _save_mailbox(mailbox: Mailbox) -> Job:
         with transaction.atomic():
             domain = locked(mailbox.domain)
             check_alive(domain)
+            check_domain_storage(domain, mailbox.quota_bytes)
             check_limits(domain.customer, more_mailboxes=1, more_bytes=mailbox.quota_bytes)
             mailbox.save(force_insert=True)
             mailbox.home = str(home_path(Address(mailbox.local_part, domain.name), mailbox.pk))

@@ -30,6 +30,9 @@ def mailbox_as_json(mailbox: Mailbox) -> dict[str, Any]:
         "used_bytes": usage.used_bytes,
         "messages": usage.messages,
         "pop_deletes": what_counts(mailbox).pop.as_command,
+        "hold": (
+            {"since": mailbox.held_at.isoformat(), "reason": mailbox.hold_reason} if mailbox.held_at else None
+        ),
         "home": str(settings.DATA_DIR.mail / mailbox.home),
     }
 

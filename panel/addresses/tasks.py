@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from celery import shared_task
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from panel.addresses import bulk, checkmail, claims, device_passwords, draining, purging, sessions
 from panel.addresses.report import Report
-from panel.core.jobs import job_kind, start_job
+from panel.core.jobs import job_kind, start_job, unfinished
+from panel.core.schedule import look
 
 
 @job_kind(_("Ending sessions of a mailbox"), hidden=True)
@@ -84,21 +84,21 @@ def check_domain_claims() -> dict[str, Any]:
     return dict(claims.check_due())
 
 
-@shared_task
+@look(_("Looking which claimed domains are due"))
 def start_due_domain_claims() -> None:
     """Start the job above where there is something to do: mostly nobody waits for a record."""
-    if claims.due_claims(timezone.now()).exists():
+    if claims.due_claims(timezone.now()).exists() and not unfinished("check_domain_claims").exists():
         start_job("check_domain_claims")
 
 
-@shared_task
+@look(_("Looking for device passwords that have just expired"))
 def start_ending_expired_devices() -> None:
     """Start the job above where there is something to do."""
-    if device_passwords.newly_expired():
+    if device_passwords.newly_expired() and not unfinished("end_expired_devices").exists():
         start_job("end_expired_devices")
 
 
-@shared_task
+@look(_("Looking for places of revoked device passwords that are not clean yet"))
 def start_draining_left_over() -> None:
     """Start again the cleaning that was given up, or whose mailbox was restored."""
     draining.start_without_job()

@@ -17,24 +17,27 @@ from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from panel.accounts.access import admin_of, manager_of, open_to_owners, person_of
-from panel.accounts.selectors import customers_managed_by, may_change_some, may_manage
+from panel.accounts.access import admin_of, manager_of, open_to_owners, owner_of, person_of
+from panel.accounts.selectors import customers_managed_by, may_change_some, may_manage, may_own
 from panel.addresses import attention, renaming, selectors, services
 from panel.addresses.claims import claims_for
 from panel.addresses.forms import (
     CreateMailboxForm,
     DomainForm,
     DomainProtocolsForm,
+    DomainStorageForm,
     EditMailboxForm,
     MailboxPasswordForm,
     RenameMailboxForm,
 )
 from panel.addresses.hub import hub, mailbox_of_page, restorable_until
 from panel.addresses.inherited import what_counts
+from panel.addresses.limit_words import below_what_it_holds, saved_limit
+from panel.addresses.limits import given_on
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.password_links import link_works
 from panel.addresses.strength import strength
-from panel.addresses.usage import read_usage
+from panel.addresses.usage import may_be_asked, read_usage, seen
 from panel.core.forms import ConfirmForm, ReasonForm
 from panel.core.pages import ask_first, handle_form, page_of, press_button
 
@@ -107,6 +110,8 @@ def show_domain(request: HttpRequest, name: str) -> HttpResponse:
         "until": restorable_until(domain.deleted_at),
         "may_change": may_manage(person_of(request), domain.customer),
         "counts": what_counts(domain),
+        "given": given_on(domain),
+        "may_own": may_own(person_of(request), domain.customer),
         "protocols": [name for name in ("imap", "pop3") if getattr(domain, name)],
     }
     return render(request, "addresses/show_domain.html", context)
@@ -163,6 +168,27 @@ def edit_domain_protocols(request: HttpRequest, name: str) -> HttpResponse:
         return redirect("show_domain", domain.name)
 
     return handle_form(request, form, save, template, context)
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def limit_domain_storage(request: HttpRequest, name: str) -> HttpResponse:
+    """Say how much may be given to the mailboxes of a domain: the host and the customer's owners do."""
+    domain = _domain(request, name)
+    owner_of(request, domain.customer)
+    form = DomainStorageForm(request.POST or None, domain=domain)
+    given = given_on(domain)
+
+    def save() -> HttpResponse:
+        limit = form.cleaned_data["max_storage_bytes"]
+        services.limit_domain_storage(
+            domain=domain, max_storage_bytes=limit, version=form.cleaned_data["version"]
+        )
+        messages.success(request, saved_limit(limit, given.given_bytes))
+        return redirect("show_domain", domain.name)
+
+    context = {"domain": domain, "given": given}
+    return handle_form(request, form, save, "addresses/limit_domain_storage.html", context)
 
 
 @login_required
@@ -272,12 +298,30 @@ def create_mailbox(request: HttpRequest) -> HttpResponse:
 def show_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """One mailbox: how it stands and what it holds."""
     mailbox = mailbox_of_page(request, pk)
+    # In which state it is, is taken before it is asked what it holds.
+    was = seen(mailbox)
     usage = _usage(mailbox)
-    context = {**hub(request, mailbox), "usage": usage}
+    context = {**hub(request, mailbox), "usage": usage, "seen": was if usage else ""}
     if person_of(request).is_mailbox:
         used = usage["used_bytes"] if usage else None
         context["attention"] = attention.for_owner(mailbox, used, timezone.now())
     return render(request, "addresses/show_mailbox.html", context)
+
+
+@open_to_owners
+@login_required
+@require_safe
+def show_mailbox_usage(request: HttpRequest, pk: int) -> HttpResponse:
+    """What a mailbox holds at this moment, for its open page; 204 where that is what the page shows."""
+    mailbox = mailbox_of_page(request, pk)
+    shown, now = request.GET.get("seen", ""), seen(mailbox)
+    if now in ("", shown) or not may_be_asked(mailbox):
+        return HttpResponse(status=204)
+    usage = _usage(mailbox)
+    if usage is None and not shown:
+        return HttpResponse(status=204)
+    context = {"mailbox": mailbox, "usage": usage, "seen": now if usage else ""}
+    return render(request, "addresses/_storage.html", context)
 
 
 @open_to_owners
@@ -348,6 +392,8 @@ def edit_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
             messages.success(request, _("Saved. Whoever was signed in to this mailbox is disconnected."))
         else:
             messages.success(request, _("Saved."))
+        if below_what_it_holds(mailbox):
+            messages.warning(request, below_what_it_holds(mailbox))
         return redirect("show_mailbox_settings", mailbox.pk)
 
     return handle_form(request, form, save, "addresses/edit_mailbox.html", {"mailbox": mailbox})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from typing import Any
 
 from panel.addresses.models import DevicePassword
 from panel.connections.models import Connection
+from panel.core import csv_text
 
 #: Connections whose devices' names are asked for together.
 _TOGETHER = 500
@@ -67,11 +67,8 @@ def client_of(connection: Connection) -> str:
 
 
 def csv_lines(connections: Iterable[Connection]) -> Iterator[str]:
-    """Yield the lines of a CSV file (RFC 4180), its head first."""
-    writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
-    for row in as_json(connections):
-        yield writer.writerow([_harmless(value) for value in row.values()])
+    """Return the lines of a CSV file (RFC 4180), its head first."""
+    return csv_text.csv_lines(COLUMNS, (tuple(row.values()) for row in as_json(connections)))
 
 
 def json_lines(connections: Iterable[Connection]) -> Iterator[str]:
@@ -83,22 +80,5 @@ def json_lines(connections: Iterable[Connection]) -> Iterator[str]:
     yield "[]\n" if before == "[\n" else "\n]\n"
 
 
-class _Echo:
-    """A file for csv's writer that hands each line back."""
-
-    def write(self, text: str) -> str:
-        """Return what is written."""
-        return text
-
-
 def _in_utc(at: datetime | None) -> str | None:
     return at.astimezone(UTC).isoformat() if at is not None else None
-
-
-def _harmless(value: object) -> object:
-    """Keep a spreadsheet from taking a name for a formula: clients choose their addresses and names."""
-    if value is None:
-        return ""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n"):
-        return f"'{value}"
-    return value

@@ -7,9 +7,9 @@ removed messages; those end when a message is recovered, erased, or its time is 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from django.db.models import Count, Max, Min, Q
 from django.db.models.functions import TruncDate
@@ -24,13 +24,23 @@ from panel.connections.mailbox_selectors import LogPage, Place, connections_of, 
 from panel.connections.models import Connection
 from panel.connections.removals import removed_for
 from panel.connections.words import advice, in_words, where_in_words
+from panel.core.models import AuditEntry
 
+#: What the audit trail says that jobs removed: the value that has how many, and its words. Parts above add theirs.
+_removals: dict[str, tuple[str, Callable[[int], str]]] = {}
+#: An entry of the audit trail and the removal that it is about are at most so far apart.
+BESIDE = timedelta(minutes=5)
 #: Sessions that one link can name.
 NAMED = 50
 #: What names the panel's own jobs in an address, where a session's number could stand.
 JOBS = "jobs"
 
 _POP = Connection.Protocol.POP3
+
+
+def describe_removals(removals: Mapping[str, tuple[str, Callable[[int], str]]]) -> None:
+    """Say which actions of the audit trail are jobs that remove messages: the name of their number, and its words."""
+    _removals.update(removals)
 
 
 @dataclass(frozen=True)
@@ -88,7 +98,7 @@ def gone_page(person: User, mailbox: Mailbox, before: Place | None) -> GonePage:
     if before is None:
         busy = {(each.node, each.session) for each in left}
         rows += [row for row in open_now(mailbox) if (row.node, row.session) in busy]
-    entries = [*_of_sessions(rows, mailbox, left), *_of_others(left, page, before)]
+    entries = [*_of_sessions(rows, mailbox, left), *_of_others(left, page, before, mailbox)]
     return GonePage(sorted(entries, key=lambda entry: entry.at, reverse=True), page.older)
 
 
@@ -210,7 +220,9 @@ def _so_far(row: Connection, count: int) -> str:
     ) % {"protocol": row.get_protocol_display(), "where": where_in_words(row), "count": count}
 
 
-def _of_others(left: Sequence[_Left], page: LogPage, before: Place | None) -> Iterator[GoneEntry]:
+def _of_others(
+    left: Sequence[_Left], page: LogPage, before: Place | None, mailbox: Mailbox
+) -> Iterator[GoneEntry]:
     """Yield what jobs removed, and sessions that the log does not know, within the time of a page."""
     of_time = [
         each
@@ -219,6 +231,7 @@ def _of_others(left: Sequence[_Left], page: LogPage, before: Place | None) -> It
         and (before is None or each.last_at < before.at)
     ]
     known = _known(of_time)
+    why = _why([each for each in of_time if not each.session], mailbox)
     for each in of_time:
         if each.session and (each.node, each.session) in known:
             continue
@@ -226,10 +239,31 @@ def _of_others(left: Sequence[_Left], page: LogPage, before: Place | None) -> It
             at=each.last_at,
             first_at=each.first_at if each.first_at != each.last_at else None,
             words=_other(each),
+            advice="" if each.session else " ".join(why[each.day]),
             key=f"{each.node}-{each.session}-{each.day}",
             recoverable=each.count,
             sessions=() if each.session else (JOBS,),
         )
+
+
+def _why(left: Sequence[_Left], mailbox: Mailbox) -> dict[date, list[str]]:
+    """Return what jobs say that they removed, by day."""
+    found: defaultdict[date, list[str]] = defaultdict(list)
+    if not left:
+        return found
+    entries = AuditEntry.objects.filter(
+        action__in=list(_removals),
+        target_kind="mailbox",
+        target_id=mailbox.pk,
+        at__gte=min(each.first_at for each in left) - BESIDE,
+        at__lte=max(each.last_at for each in left) + BESIDE,
+    )
+    counts: defaultdict[tuple[date, str], int] = defaultdict(int)
+    for action, at, after in entries.values_list("action", "at", "after"):
+        counts[timezone.localdate(at), action] += int(after.get(_removals[action][0], 0))
+    for (day, action), count in counts.items():
+        found[day].append(_removals[action][1](count))
+    return found
 
 
 def _known(left: Sequence[_Left]) -> set[tuple[str, str]]:

@@ -93,7 +93,7 @@ def show_gone_mail(request: HttpRequest, pk: int) -> HttpResponse:
         "newest": before is None,
         "chosen": bool(numbers),
         "days_kept": _days_kept(),
-        "recovery_days": recovery_time().days,
+        "recovery_days": recovery_time(mailbox).days,
         "at_work": is_at_work(settings.DATA_DIR),
     }
     return render(request, "connections/gone_mail.html", context)

@@ -25,6 +25,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from mailbackend.dovecot.doveadm import DoveadmError
 from panel.accounts.access import open_to_owners, person_of
+from panel.addresses.holding import refusal
 from panel.addresses.hub import hub, mailbox_looked_after_by, mailbox_of_page
 from panel.addresses.models import Mailbox
 from panel.connections import recovering, removals, restoring
@@ -69,7 +70,7 @@ def list_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
         "q": text,
         "chosen": names[:NAMED] if sessions else [],
         "job": _job(mailbox, request.GET.get("job", "")),
-        "days": recovery_time().days,
+        "days": recovery_time(mailbox).days,
         "searched": recovering.LOOKED_THROUGH,
         "form": SinceForm(initial={"since": _since(request, mailbox, sessions)}),
     }
@@ -109,6 +110,9 @@ def erase_removed_mail(request: HttpRequest, pk: int) -> HttpResponse:
     uids = _uids(given.getlist("id"))
     if not uids:
         messages.error(request, _("Tick the messages that are to be erased."))
+        return redirect("list_removed_mail", pk)
+    if mailbox.held_at:
+        messages.error(request, str(refusal(mailbox)))
         return redirect("list_removed_mail", pk)
     context = {**_hub(request, mailbox), "form": VersionedForm(), "uids": sorted(uids)}
     if request.method != "POST":

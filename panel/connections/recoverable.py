@@ -1,7 +1,8 @@
 """What was removed and can be brought back: listing it, and ending it when its time is over or it becomes too much.
 
 It lies outside the quota, so its size is bounded: what is in it may be as large as the mailbox's quota again, then the
-oldest ends first. A mailbox without a quota has no bound. Nothing else ends a message before its time.
+oldest ends first. A mailbox without a quota has no bound. Nothing else ends a message before its time. Under a legal
+hold nothing ends at all, however old and however much it is.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet
 
 from mailbackend import maildir
@@ -25,6 +27,8 @@ from mailbackend.dovecot.doveadm import (
     Recoverable,
     UnknownMailbox,
 )
+from panel.addresses.holding import lock_unless_held
+from panel.addresses.inherited import recovery_days_of
 from panel.addresses.models import Mailbox
 from panel.addresses.report import Failure, Report
 from panel.connections import removals
@@ -35,6 +39,8 @@ from panel.core import jobs, mail
 PAGE = 50
 #: Seconds to wait for an answer about a mailbox: ending thousands of messages takes some.
 WAIT = 120.0
+#: And while a transaction is open: other writers wait for no more than that. So many messages end in one.
+WAIT_IN_TRANSACTION, AT_ONCE = 10.0, 500
 #: How long one run may go on before it leaves the rest to the next job. Seconds.
 AT_A_TIME = 1200.0
 #: A row is logged a little after its message was put aside: rows are kept this much longer than what they are about.
@@ -51,13 +57,13 @@ class Found:
         message: where it is and how large.
         headers: what its head says.
         row: how it was removed, or None where the log of that time was lost.
-        until: when it ends.
+        until: when it ends, or None while its mailbox is under a legal hold.
     """
 
     message: KeptMessage
     headers: Headers
     row: RemovedMessage | None
-    until: datetime
+    until: datetime | None
 
 
 def listed(mailbox: Mailbox) -> list[Found]:
@@ -72,9 +78,14 @@ def listed(mailbox: Mailbox) -> list[Found]:
     messages = all_kept(api, mailbox)
     heads = api.kept_headers(mailbox.address, [message.uid for message in messages])
     rows = removals.rows_of(mailbox, messages)
-    kept_for = removals.recovery_time()
+    kept_for = None if mailbox.held_at else removals.recovery_time(mailbox)
     found = [
-        Found(message, heads[message.uid], rows.get(message.uid), message.removed_at + kept_for)
+        Found(
+            message,
+            heads[message.uid],
+            rows.get(message.uid),
+            None if kept_for is None else message.removed_at + kept_for,
+        )
         for message in messages
         if message.uid in heads  # else it ended meanwhile
     ]
@@ -121,23 +132,28 @@ def end_too_much(*, now: datetime) -> Report:
 
 
 def lately_used(now: datetime) -> QuerySet[Mailbox]:
-    """Return the mailboxes with a quota from which something was removed lately."""
+    """Return the mailboxes with a quota from which something was removed lately, and that are not held."""
     lately = RemovedMessage.objects.filter(removed_at__gte=now - LATELY).order_by()
-    return Mailbox.objects.filter(pk__in=lately.values("mailbox"), quota_bytes__gt=0)
+    return Mailbox.objects.filter(pk__in=lately.values("mailbox"), quota_bytes__gt=0, held_at=None)
 
 
 def _end_in(mailboxes: QuerySet[Mailbox], *, now: datetime, dry_run: bool) -> tuple[Report, int | None]:
     mail.check_mail_root()
     report = Report()
     until = time.monotonic() + AT_A_TIME
-    cutoff = now - removals.recovery_time()
     living = mailboxes.filter(
-        provisioned_at__isnull=False, deleted_at=None, domain__deleted_at=None
-    ).select_related("domain")
+        provisioned_at__isnull=False, deleted_at=None, domain__deleted_at=None, held_at=None
+    ).select_related("domain__customer")
     for page in _pages(living):
-        done = [mailbox for mailbox in page if _end_one(mailbox, cutoff, report, dry_run=dry_run)]
+        days = recovery_days_of(page)
+        done: dict[datetime, list[Mailbox]] = {}
+        for mailbox in page:
+            cutoff = now - timedelta(days=days[mailbox.pk])
+            if _end_one(mailbox, cutoff, report, dry_run=dry_run):
+                done.setdefault(cutoff, []).append(mailbox)
         if not dry_run:
-            removals.forget_left_over(done, cutoff - SLACK)
+            for cutoff, several in done.items():
+                removals.forget_left_over(several, cutoff - SLACK)
         jobs.note_progress(report.as_json())
         if time.monotonic() > until:
             return report, page[-1].pk
@@ -151,11 +167,8 @@ def _end_one(mailbox: Mailbox, cutoff: datetime, report: Report, *, dry_run: boo
     api = mail.doveadm(timeout=WAIT)
     try:
         due = _due(api, mailbox, cutoff)
-        # What ends here ends for good, and Dovecot knows mailboxes by their addresses: this may be another's by now.
-        if due and not Mailbox.objects.filter(pk=mailbox.pk, address=mailbox.address).exists():
+        if not dry_run and not _end(mailbox, due):
             return False
-        if due and not dry_run:
-            api.end_messages(mailbox.address, [message.uid for message in due])
     except UnknownMailbox:
         return False  # It was deleted or renamed a moment ago.
     except NobodyListens:
@@ -168,9 +181,26 @@ def _end_one(mailbox: Mailbox, cutoff: datetime, report: Report, *, dry_run: boo
         report.mailboxes += 1
         report.messages += len(due)
         report.bytes += sum(message.size for message in due)
-        if not dry_run:
-            # Afterwards: a run that is cut off here leaves rows without messages, and never the other way round.
-            removals.forget(mailbox, [message.uid for message in due])
+    return True
+
+
+def _end(mailbox: Mailbox, messages: Sequence[KeptMessage]) -> bool:
+    """End messages for good, and return whether all ended: none does from when on the mailbox is under a legal hold.
+
+    A few end in one transaction, which locks the mailbox against a hold. Their rows go afterwards: a run that is cut
+    off leaves rows without messages, and never the other way round.
+
+    Raises:
+        DoveadmError: if the mail service does not answer, or refuses. Some may have ended.
+    """
+    api = mail.doveadm(timeout=WAIT_IN_TRANSACTION)
+    for start in range(0, len(messages), AT_ONCE):
+        uids = [message.uid for message in messages[start : start + AT_ONCE]]
+        with transaction.atomic():
+            if not lock_unless_held(mailbox):
+                return False
+            api.end_messages(mailbox.address, uids)
+            removals.forget(mailbox, uids)
     return True
 
 

@@ -41,7 +41,7 @@ class Line:
         sender, subject, date: what its head says; harmless, and empty where it does not. The date is in words.
         folder: where it was, or empty where that is not known.
         removed_at: when it was removed.
-        until: when it ends.
+        until: when it ends, or None while the mailbox is under a legal hold.
         protocol: by what it was removed, in words, or empty.
         device: what its device password is called, or else the program itself, or empty.
         connection: the session that removed it, where the reader may see it.
@@ -54,7 +54,7 @@ class Line:
     date: str
     folder: str
     removed_at: datetime
-    until: datetime
+    until: datetime | None
     protocol: str
     device: str
     connection: int | None
@@ -136,7 +136,7 @@ def _lines(api: Doveadm, person: User, mailbox: Mailbox, messages: list[KeptMess
     heads = _heads(api, mailbox, messages)
     rows = removals.rows_of(mailbox, messages)
     sessions = _sessions(person, mailbox, rows.values())
-    kept_for = removals.recovery_time()
+    kept_for = None if mailbox.held_at else removals.recovery_time(mailbox)
     lines = []
     for message in messages:
         head = heads.get(message.uid)
@@ -152,7 +152,7 @@ def _lines(api: Doveadm, person: User, mailbox: Mailbox, messages: list[KeptMess
                 date=_written(head.date),
                 folder=harmless(row.folder) if row else "",
                 removed_at=row.removed_at if row else message.removed_at,
-                until=message.removed_at + kept_for,
+                until=None if kept_for is None else message.removed_at + kept_for,
                 protocol=_PROTOCOLS.get(row.protocol, "") if row else "",
                 device=(device_name(session) or program_name(session)) if session else "",
                 connection=session.pk if session else None,

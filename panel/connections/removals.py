@@ -13,10 +13,10 @@ from django.db.models.functions import Coalesce
 from mailbackend.dovecot.doveadm import KeptMessage
 from mailbackend.dovecot.removals import Removed
 from panel.accounts.models import User
+from panel.addresses.inherited import recovery_days_of
 from panel.addresses.models import Mailbox
 from panel.addresses.selectors import mailboxes_for
 from panel.connections.models import Connection, RemovedMessage
-from panel.core.models import Installation
 
 #: Rows of one statement, and UIDs that one names: within what SQLite and PostgreSQL take.
 _BATCH = 500
@@ -138,11 +138,13 @@ def forget_left_over(mailboxes: Sequence[Mailbox], before: datetime) -> None:
     RemovedMessage.objects.filter(mailbox__in=mailboxes, removed_at__lt=before).delete()
 
 
-def recovery_time() -> timedelta:
-    """Return how long what was removed can be brought back."""
-    installation = Installation.objects.first()
-    default = Installation._meta.get_field("recovery_days").default
-    return timedelta(days=default if installation is None else installation.recovery_days)
+def recovery_time(mailbox: Mailbox) -> timedelta:
+    """Return how long what was removed from a mailbox can be brought back; what is held does not end even then.
+
+    Args:
+        mailbox: which; read with `domain__customer`.
+    """
+    return timedelta(days=recovery_days_of([mailbox])[mailbox.pk])
 
 
 def _owners(addresses: set[str]) -> Mapping[str, list[_Owner]]:

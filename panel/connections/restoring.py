@@ -18,6 +18,7 @@ from django.utils.translation import ngettext
 
 from mailbackend import maildir
 from mailbackend.dovecot.doveadm import Doveadm, DoveadmError, KeptMessage, MailServiceDown
+from panel.addresses.holding import check_not_held
 from panel.addresses.models import Mailbox
 from panel.connections import recoverable, removals
 from panel.connections.models import RemovedMessage
@@ -146,7 +147,7 @@ def erase(mailbox: Mailbox, choice: Choice) -> int:
     """End removed messages for good, and return how many.
 
     Raises:
-        Problem: if the mailbox is deleted, or the mail root is not there.
+        Problem: if the mailbox is deleted or under a legal hold, or the mail root is not there.
         DoveadmError: if the mail service does not answer, or refuses.
     """
     api = _opened(mailbox)
@@ -154,8 +155,13 @@ def erase(mailbox: Mailbox, choice: Choice) -> int:
     if not messages:
         return 0
     uids = [message.uid for message in messages]
-    api.end_messages(mailbox.address, uids)
-    _record("mailbox.mail_erased", mailbox, uids, {"erased_messages": len(uids)})
+    within = mail.doveadm(timeout=recoverable.WAIT_IN_TRANSACTION)
+    for start in range(0, len(uids), AT_ONCE):
+        some = uids[start : start + AT_ONCE]
+        with transaction.atomic():
+            check_not_held(mailbox)
+            within.end_messages(mailbox.address, some)
+            _record("mailbox.mail_erased", mailbox, some, {"erased_messages": len(some)})
     return len(uids)
 
 

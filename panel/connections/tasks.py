@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from celery import shared_task
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -13,7 +12,8 @@ from panel.addresses.models import Mailbox
 from panel.connections import keeping, notices, recoverable
 from panel.connections.restoring import Choice, restore
 from panel.core.clock import moment
-from panel.core.jobs import job_kind, start_job
+from panel.core.jobs import job_kind, start_job, unfinished
+from panel.core.schedule import look
 
 
 @job_kind(_("Forgetting old connections"))
@@ -53,8 +53,11 @@ def find_mailbox_notices() -> dict[str, Any]:
     return {"found": notices.find(now=timezone.now())}
 
 
-@shared_task
+@look(_("Looking where removed mail has become too much"))
 def start_ending_too_much() -> None:
     """Start the job above where something was removed lately: mostly nothing was."""
-    if recoverable.lately_used(timezone.now()).exists():
+    if (
+        recoverable.lately_used(timezone.now()).exists()
+        and not unfinished("end_too_much_removed_mail").exists()
+    ):
         start_job("end_too_much_removed_mail")

@@ -9,5 +9,7 @@ class CoreConfig(AppConfig):
     name = "panel.core"
 
     def ready(self) -> None:
-        """Make Celery's application the current one, so that tasks can be sent from every process."""
-        import panel.celery  # noqa: F401  (importing it is what makes it current)
+        """Make Celery's application the current one, so that tasks can be sent from every process; name actions."""
+        import panel.celery
+        import panel.core.actions
+        import panel.core.tasks  # noqa: F401  (importing them is what it takes)

@@ -229,6 +229,7 @@ _LABELS = {
     "quota_bytes": pgettext_lazy("in a command's answer", "quota_bytes"),
     "refused": pgettext_lazy("in a command's answer", "refused"),
     "removed": pgettext_lazy("in a command's answer", "removed"),
+    "rule": pgettext_lazy("in a command's answer", "rule"),
     "restored": pgettext_lazy("in a command's answer", "restored"),
     "sign in as": pgettext_lazy("in a command's answer", "sign in as"),
     "since": pgettext_lazy("in a command's answer", "since"),

@@ -21,10 +21,12 @@ from redis.exceptions import RedisError
 from panel.core.audit import Actor, acting
 from panel.core.errors import Problem
 from panel.core.models import Job
+from panel.core.processes import is_gone, this_process
 
 logger = logging.getLogger(__name__)
 
-#: A job that has run this long was lost with its worker. Longer than any task may take (CELERY_TASK_TIME_LIMIT).
+#: A job that has run this long was lost with its worker, wherever that ran: on this machine it is known at once.
+#: Longer than any task may take (CELERY_TASK_TIME_LIMIT).
 LOST_AFTER = timedelta(hours=3)
 #: After this many attempts a failing job is left for the administrator to see.
 MAX_ATTEMPTS = 5
@@ -32,6 +34,10 @@ MAX_ATTEMPTS = 5
 SEND_AGAIN_AFTER = timedelta(seconds=15)
 #: A job that may run only after this long is not sent now: beat sends it when it is due, without Redis keeping it.
 SENT_LATER = timedelta(seconds=30)
+#: States that nothing follows after.
+ENDED = (Job.State.DONE, Job.State.FAILED, Job.State.EXPIRED)
+#: What is said of a job whose process ended first. In words by panel.core.said.
+LOST = "Its worker ended before it did."
 #: How often a running job notes how far it is. Seconds.
 NOTED_EVERY = 1.0
 
@@ -97,20 +103,31 @@ def hidden_kinds() -> list[str]:
     return [kind.name for kind in _kinds.values() if kind.hidden]
 
 
-def start_job(kind: str, *, delay: timedelta = timedelta(0), **arguments: Any) -> Job:
+def start_job(
+    kind: str, *, delay: timedelta = timedelta(0), expires_at: datetime | None = None, **arguments: Any
+) -> Job:
     """Save a job in the current transaction, and send it to a worker once that commits and it is nearly due.
 
     Args:
         kind: a registered name.
         delay: how long to wait before it may run.
+        expires_at: when it is too late for it to begin, or None for never.
         arguments: JSON values; ids, not objects.
     """
     if kind not in _kinds:
         raise ValueError(f"No such kind of job: {kind!r}.")
-    job = Job.objects.create(kind=kind, arguments=arguments, due_at=timezone.now() + delay)
+    job = Job.objects.create(
+        kind=kind, arguments=arguments, due_at=timezone.now() + delay, expires_at=expires_at
+    )
     if delay < SENT_LATER:
         transaction.on_commit(lambda: send(job))
     return job
+
+
+def unfinished(kind: str) -> QuerySet[Job]:
+    """Return the jobs of a kind that run, or wait for a worker; not those that are for later."""
+    due = Q(state=Job.State.RUNNING) | Q(state=Job.State.QUEUED, due_at__lte=timezone.now())
+    return Job.objects.filter(due, kind=kind)
 
 
 def cancel_job(job: Job) -> None:
@@ -162,9 +179,16 @@ def run(job_id: int) -> None:
     A job that raises is tried again with growing delays, then stays failed, its reason on the page of jobs.
     """
     now = timezone.now()
+    in_time = Q(expires_at=None) | Q(expires_at__gt=now)
     taken = Job.objects.filter(
-        pk=job_id, state=Job.State.QUEUED, due_at__lte=now + timedelta(seconds=1)
-    ).update(state=Job.State.RUNNING, started_at=now, changed_at=now, attempts=F("attempts") + 1)
+        in_time, pk=job_id, state=Job.State.QUEUED, due_at__lte=now + timedelta(seconds=1)
+    ).update(
+        state=Job.State.RUNNING,
+        started_at=now,
+        changed_at=now,
+        attempts=F("attempts") + 1,
+        worker=this_process(),
+    )
     if not taken:
         return
     job = Job.objects.get(pk=job_id)
@@ -186,12 +210,19 @@ def run_in_foreground(kind: str, **arguments: Any) -> Job:
     """
     now = timezone.now()
     job = Job.objects.create(
-        kind=kind, arguments=arguments, due_at=now, started_at=now, state=Job.State.RUNNING, attempts=1
+        kind=kind,
+        arguments=arguments,
+        due_at=now,
+        started_at=now,
+        state=Job.State.RUNNING,
+        attempts=1,
+        worker=this_process(),
+        in_foreground=True,
     )
     try:
         report = _do(job)
     except BaseException as err:  # Ctrl-C too: the row must not say that it runs
-        _finish(job, Job.State.FAILED, error=_in_words(err))
+        _finish(job, Job.State.FAILED, error=reason_of(err))
         raise
     _finish(job, Job.State.DONE, report=report, error="")
     return job
@@ -203,11 +234,8 @@ def send_due(now: datetime) -> int:
     Returns:
         how many jobs were sent.
     """
-    lost = Job.objects.filter(state=Job.State.RUNNING, started_at__lt=now - LOST_AFTER)
-    lost.filter(attempts__gte=MAX_ATTEMPTS).update(
-        state=Job.State.FAILED, finished_at=now, changed_at=now, error="Its worker ended before it did."
-    )
-    lost.update(state=Job.State.QUEUED, due_at=now, changed_at=now)
+    _queue_lost(now)
+    _end_expired(now)
     due = Job.objects.filter(state=Job.State.QUEUED, due_at__lt=now - SEND_AGAIN_AFTER).order_by("due_at")[
         :500
     ]
@@ -218,9 +246,7 @@ def send_due(now: datetime) -> int:
 
 def forget_old(now: datetime) -> int:
     """Delete finished jobs older than settings.JOBS_KEPT. Returns how many."""
-    finished = Job.objects.filter(
-        state__in=[Job.State.DONE, Job.State.FAILED], finished_at__lt=now - settings.JOBS_KEPT
-    )
+    finished = Job.objects.filter(state__in=ENDED, finished_at__lt=now - settings.JOBS_KEPT)
     return finished.delete()[0]
 
 
@@ -233,6 +259,11 @@ def unresolved() -> QuerySet[Job]:
     return Job.objects.filter(pk__in=current)
 
 
+def reason_of(err: BaseException) -> str:
+    """Return what an error says; its kind too, where it was not made to be read by people."""
+    return str(err) if isinstance(err, Problem | OSError) else f"{type(err).__name__}: {err}"
+
+
 def _do(job: Job) -> dict[str, Any]:
     token = _running.set(_Running(job.pk))
     try:
@@ -241,13 +272,31 @@ def _do(job: Job) -> dict[str, Any]:
         _running.reset(token)
 
 
+def _queue_lost(now: datetime) -> None:
+    """Queue again what runs no more: its process is gone, or it took longer than any may."""
+    running = Job.objects.filter(state=Job.State.RUNNING)
+    gone = [pk for pk, worker in running.values_list("pk", "worker") if is_gone(worker)]
+    lost = running.filter(Q(pk__in=gone) | Q(started_at__lt=now - LOST_AFTER))
+    lost.filter(Q(attempts__gte=MAX_ATTEMPTS) | Q(in_foreground=True)).update(
+        state=Job.State.FAILED, finished_at=now, changed_at=now, error=LOST
+    )
+    lost.update(state=Job.State.QUEUED, due_at=now, changed_at=now)
+
+
+def _end_expired(now: datetime) -> None:
+    """End what the schedule started and no worker began in time; what failed until then has failed."""
+    late = Job.objects.filter(state=Job.State.QUEUED, expires_at__lte=now)
+    late.filter(attempts=0).update(state=Job.State.EXPIRED, finished_at=now, changed_at=now)
+    late.update(state=Job.State.FAILED, finished_at=now, changed_at=now)
+
+
 def _note_failure(job: Job, err: Exception) -> None:
     if job.attempts >= MAX_ATTEMPTS:
-        _finish(job, Job.State.FAILED, error=_in_words(err))
+        _finish(job, Job.State.FAILED, error=reason_of(err))
         return
     job.state = Job.State.QUEUED
     job.due_at = timezone.now() + timedelta(seconds=5 * 4**job.attempts)
-    job.error = _in_words(err)
+    job.error = reason_of(err)
     job.save(update_fields=["state", "due_at", "error", "changed_at"])
     send(job)
 
@@ -258,7 +307,3 @@ def _finish(job: Job, state: Job.State, *, error: str, report: dict[str, Any] | 
     job.error = error
     job.report = report or {}
     job.save(update_fields=["state", "finished_at", "error", "report", "changed_at"])
-
-
-def _in_words(err: BaseException) -> str:
-    return str(err) if isinstance(err, Problem | OSError) else f"{type(err).__name__}: {err}"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 
 class Installation(models.Model):
@@ -40,6 +43,7 @@ class Job(models.Model):
         RUNNING = "running", _("Running")
         DONE = "done", _("Done")
         FAILED = "failed", _("Failed")
+        EXPIRED = "expired", pgettext_lazy("job", "Came too late")
 
     kind = models.CharField(max_length=40)
     arguments = models.JSONField(default=dict)
@@ -47,6 +51,11 @@ class Job(models.Model):
     attempts = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(auto_now_add=True)
     due_at = models.DateTimeField()
+    # What the schedule starts makes way for its next run; NULL is for ever.
+    expires_at = models.DateTimeField(null=True)
+    # The process that does it (panel.core.processes), to find out when it is gone.
+    worker = models.CharField(max_length=200, blank=True)
+    in_foreground = models.BooleanField(default=False)  # by a command: whoever started that starts it again
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     changed_at = models.DateTimeField(auto_now=True)
@@ -62,6 +71,31 @@ class Job(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.pk}"
+
+    @property
+    def took(self) -> timedelta | None:
+        """How long its last attempt took; None while that is not over."""
+        if self.started_at is None or self.finished_at is None:
+            return None
+        return self.finished_at - self.started_at
+
+
+class Scheduled(models.Model):
+    """What an entry of the schedule did last, and whether it is paused. The schedule itself is in the settings."""
+
+    name = models.CharField(max_length=60, unique=True)  # of a kind of job, or of a look
+    paused_at = models.DateTimeField(null=True)
+    paused_by = models.CharField(max_length=254, blank=True)
+    ran_at = models.DateTimeField(null=True)
+    job = models.ForeignKey(Job, null=True, on_delete=models.SET_NULL, related_name="+")
+    # Of a look, which is no job: since when it runs, how long the last one took, and why it failed.
+    running_since = models.DateTimeField(null=True)
+    took = models.DurationField(null=True)
+    error = models.TextField(blank=True)
+    version = models.PositiveIntegerField(default=1)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class AuditEntry(models.Model):

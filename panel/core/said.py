@@ -64,6 +64,8 @@ SENTENCES = (
     gettext_noop("The mail service's answer about a quota cannot be understood."),
     gettext_noop("The mail service's answer about removed messages cannot be understood."),
     gettext_noop("The mail service's answer about hidden messages cannot be understood."),
+    gettext_noop("The mail service's answer about messages cannot be understood."),
+    gettext_noop("The mail service's answer about folders cannot be understood."),
     gettext_noop("The mail service's answer about sessions cannot be understood."),
     gettext_noop("The mail service's answer cannot be understood."),
     gettext_noop("Dovecot calls its version %(version)s, which says nothing: install Debian's %(packages)s."),
@@ -172,9 +174,33 @@ SENTENCES = (
     gettext_noop("It still has open sessions, although they were ended."),
     gettext_noop("Purged, but its messages could not be counted: %(reason)s."),
     gettext_noop("%(problem)s The next purge tries again."),
+    gettext_noop("%(problem)s The next run tries again."),
+    gettext_noop("%(problem)s It is tried again within a minute."),
+    gettext_noop("%(problem)s Its messages stay hidden from POP: save what it inherits again."),
+    gettext_noop("%(problem)s Copies of what POP deleted may be over: they stay until the next purge."),
+    # panel.retention.due, panel.retention.runs, panel.retention.purging
+    gettext_noop("The folder %(folder)s is left alone: * and %% in its name stand for any letters."),
+    gettext_noop("%(problem)s What is due by the rules stays until the next purge."),
+    gettext_noop("It would purge %(messages)s messages; the runs before purged at most %(expected)s."),
+    gettext_noop(
+        "It would purge far more than the %(messages)s messages that were counted: %(purged)s went so far."
+    ),
+    gettext_noop("Another purge is at work in this mailbox."),
+    gettext_noop("The mailbox was deleted or has another address."),
+    gettext_noop("The mailbox is under a legal hold."),
+    gettext_noop("What is kept there was changed: these messages are kept longer by now."),
     gettext_noop("Its worker ended before it did."),
     gettext_noop("Restante is not set up yet: run 'make run' once."),
     gettext_noop("Messages were moved while a place was being cleaned."),
+    # panel.quotas
+    gettext_noop("%(why)s It is asked about again at the next check."),
+    gettext_noop("%(why)s It is compared again later."),
+    gettext_noop("%(what)s It has counted anew."),
+    gettext_noop("%(what)s It counted anew and still says so: see its log."),
+    gettext_noop(
+        "Dovecot counted %(counted)s messages and %(counted_bytes)s bytes, "
+        "its files are %(held)s messages and %(held_bytes)s bytes."
+    ),
 )
 
 #: Longer texts are some program's own words. Characters.

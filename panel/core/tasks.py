@@ -9,8 +9,10 @@ from celery import shared_task
 from celery.signals import worker_ready
 from django.core.cache import cache
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
-from panel.core import jobs
+from panel.core import jobs, schedule
+from panel.core.schedule import look
 
 #: Where the worker notes that it lives, and for how long that counts. Seconds.
 WORKER_SEEN, WORKER_SEEN_FOR = "worker-seen", 60
@@ -23,9 +25,15 @@ def run_job(job_id: int) -> None:
 
 
 @shared_task
-def start_scheduled(kind: str, arguments: dict[str, Any] | None = None) -> None:
+def start_scheduled(kind: str, _arguments: dict[str, Any] | None = None) -> None:
     """Start a job of the schedule, as a row like any other."""
-    jobs.start_job(kind, **(arguments or {}))
+    schedule.run(kind)
+
+
+@shared_task(name=schedule.LOOKS)
+def run_look(name: str) -> None:
+    """Look whether there is something to do."""
+    schedule.run(name)
 
 
 @shared_task
@@ -34,7 +42,7 @@ def send_due_jobs() -> None:
     jobs.send_due(timezone.now())
 
 
-@shared_task
+@look(_("Forgetting old jobs"))
 def forget_old_jobs() -> None:
     """Keep the list of jobs short."""
     jobs.forget_old(timezone.now())
@@ -47,5 +55,5 @@ def note_worker() -> None:
 
 
 @worker_ready.connect
-def _note_started_worker(**_: Any) -> None:
+def _note_started_worker(**_kwargs: Any) -> None:
     note_worker()

@@ -84,10 +84,11 @@ def _describe(job: Job) -> None:
     labelled: Any = job
     labelled.kind_label = jobs.kind_label(job.kind)
     labelled.state_label = job.get_state_display()
-    labelled.summary = _summary(job)
+    labelled.summary = outcome(job)
 
 
-def _summary(job: Job) -> str:
+def outcome(job: Job) -> str:
+    """Return what came of a job in a line: its error, or what it looked at and found; empty where nothing says it."""
     if job.error:
         return in_words(job.error)
     failures = job.report.get("failures")

@@ -1,7 +1,7 @@
 """What POP hides follows what becomes of messages that POP deletes, when that changes.
 
 - From now on deleted at once: what POP hid until then would stay hidden for ever. POP is offered it again, or, where
-  whoever changed it chose so, it ends and can be recovered.
+  whoever changed it chose so, it ends and can be recovered. Under a legal hold nothing ends: it is offered again.
 - From now on kept until it is deleted over IMAP: nothing ends it any more.
 - From now on kept for some days: the days of what is hidden already count from now.
 """
@@ -58,7 +58,7 @@ def follow(mailbox: Mailbox, *, end_hidden: bool = False) -> dict[str, int]:
     hidden = hidden_in(mailbox)
     if deletes == Mailbox.PopDeletes.KEEP_DAYS:
         note_copies(mailbox, hidden, seen_at=timezone.now())
-    elif end_hidden:
+    elif end_hidden and not mailbox.held_at:
         copies = note_copies(mailbox, hidden, seen_at=timezone.now())
         result["ended"] = len(end_copies(mailbox, copies, ENDED, only_if_kept=False))
     else:

@@ -7,7 +7,7 @@ mark of its own; the first one counts, and the copy ends for all devices.
 
 What ends is removed from the inbox and lies in the recoverable mail. A star (IMAP's flag Flagged) does not save a copy:
 the pages say that it ends. A message that somebody moved to another folder over IMAP was filed by a person: it is no
-copy any more, and nothing here ends it.
+copy any more, and nothing here ends it. Under a legal hold copies are noted, and none ends.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from mailbackend.dovecot.doveadm import (
 from panel.addresses.inherited import POP_KEEP_DAYS, PopPolicy, pop_policies, what_counts
 from panel.addresses.models import Mailbox
 from panel.addresses.report import Failure, Report
+from panel.addresses.selectors import living_mailboxes as living_mailboxes
 from panel.connections.models import Connection
 from panel.core import audit, jobs, mail
 from panel.retention.models import KeptCopy
@@ -66,14 +67,6 @@ class Copy:
 
     message: HiddenMessage
     ends_from: datetime
-
-
-def living_mailboxes() -> QuerySet[Mailbox]:
-    """Return the mailboxes that have an inbox, with what they inherit from. Suspended ones are among them."""
-    there = Mailbox.objects.filter(
-        provisioned_at__isnull=False, deleted_at=None, domain__deleted_at=None, purging_at=None
-    )
-    return there.select_related("domain__customer")
 
 
 def hidden_in(mailbox: Mailbox, *, timeout: float = WAIT) -> list[HiddenMessage]:
@@ -189,7 +182,7 @@ def end_copies(
 
     Args:
         mailbox: whose; as it was read with its domain.
-        copies: which; each is noted.
+        copies: which; each is noted. None ends while the mailbox is under a legal hold.
         action: what the audit trail says of it.
         only_if_kept: whether to leave everything if copies are no longer kept for some days there.
         policy: by which they are due: where another counts by now, everything is left to the next run.
@@ -203,7 +196,7 @@ def end_copies(
     for start in range(0, len(in_order), AT_ONCE):
         some = in_order[start : start + AT_ONCE]
         with transaction.atomic():
-            if not _is_as_it_was(mailbox, only_if_kept=only_if_kept, policy=policy):
+            if not _is_as_it_was(mailbox, ends=True, only_if_kept=only_if_kept, policy=policy):
                 break
             rows = KeptCopy.objects.filter(mailbox=mailbox, guid__in={copy.message.guid for copy in some})
             known = set(rows.values_list("guid", flat=True))
@@ -233,7 +226,7 @@ def show_copies(mailbox: Mailbox, hidden: Sequence[HiddenMessage]) -> int:
     for start in range(0, len(hidden), AT_ONCE):
         some = hidden[start : start + AT_ONCE]
         with transaction.atomic():
-            if not _is_as_it_was(mailbox, only_if_kept=False):
+            if not _is_as_it_was(mailbox, ends=False, only_if_kept=False):
                 break
             KeptCopy.objects.filter(mailbox=mailbox, guid__in={message.guid for message in some}).delete()
             audit.record(
@@ -282,7 +275,7 @@ def _end_one(
     note = copies_of if dry_run else note_copies
     copies = note(mailbox, hidden, seen_at=seen_at)
     cutoff = now - timedelta(days=policy.days or POP_KEEP_DAYS)
-    due = [copy for copy in copies if copy.ends_from <= cutoff]
+    due = [] if mailbox.held_at else [copy for copy in copies if copy.ends_from <= cutoff]
     if due and not dry_run:
         try:
             due = end_copies(mailbox, due, ENDED, policy=policy)
@@ -331,11 +324,16 @@ def _hidden_of(mailboxes: Sequence[Mailbox], report: Report) -> Iterator[tuple[M
             yield mailbox, answer
 
 
-def _is_as_it_was(mailbox: Mailbox, *, only_if_kept: bool, policy: PopPolicy | None = None) -> bool:
-    """Lock a mailbox, and say whether its address is its own still, and what counts there is what it must be."""
+def _is_as_it_was(
+    mailbox: Mailbox, *, ends: bool, only_if_kept: bool, policy: PopPolicy | None = None
+) -> bool:
+    """Lock a mailbox, and say whether its address is its own still, and what counts there is what it must be.
+
+    Where something `ends`, the mailbox must not be under a legal hold either.
+    """
     rows = Mailbox.objects.select_for_update(of=("self",)).select_related("domain__customer")
     row = rows.filter(pk=mailbox.pk, address=mailbox.address, deleted_at=None, purging_at=None).first()
-    if row is None or row.domain.deleted_at:
+    if row is None or row.domain.deleted_at or (ends and row.held_at):
         return False
     counts = what_counts(row).pop
     if policy is not None and counts != policy:

@@ -1,26 +1,28 @@
 """Room in mailboxes that are almost full: the oldest kept copies end before a sender is told that it is full.
 
-Looked for twice a minute. Dovecot touches one file of a mailbox whenever what it holds changes: only where that file
-changed since it was looked at is Dovecot asked how full the mailbox is. A message that is larger than what is left
-above the line can still come too early.
+Looked for twice a minute, and Dovecot is asked only about mailboxes that changed (panel.quotas.looking). A message that
+is larger than what is left above the line can still come too early.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 
 from django.conf import settings
-from django.core.cache import cache
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from mailbackend.dovecot.doveadm import Command, DoveadmError, NobodyListens, UnknownMailbox, read_quota
+from mailbackend.dovecot.doveadm import DoveadmError, NobodyListens, UnknownMailbox
 from panel.addresses.models import Mailbox
 from panel.addresses.report import Failure, Report
+from panel.addresses.selectors import living_mailboxes
+from panel.addresses.usage import file_state
 from panel.core import mail
 from panel.core.jobs import start_job
 from panel.core.models import AuditEntry, Job
+from panel.quotas.looking import Looking
 from panel.retention.kept_copies import (
     ENDED_EARLY,
     WAIT,
@@ -28,19 +30,16 @@ from panel.retention.kept_copies import (
     count,
     end_copies,
     hidden_in,
-    living_mailboxes,
     note_copies,
 )
 from panel.retention.models import KeptCopy
 
 #: From here on copies end early. Percent of the quota.
 ALMOST_FULL = 90
-#: Mailboxes of one question, and seconds to wait for its answer.
-TOGETHER, ANSWER_WITHIN = 50, 30.0
-#: What a file's state is remembered as, and for how long: then Dovecot is asked once more. Seconds.
-_REMEMBERED, _REMEMBERED_FOR = "fullness-looked-at-{}", 24 * 3600
 #: How long a job that runs is waited for.
 RUNS_FOR = timedelta(minutes=10)
+#: Mailboxes whose rows are looked at together.
+PAGE = 500
 #: How long people are told that copies ended early.
 TOLD_FOR = timedelta(days=7)
 
@@ -57,19 +56,19 @@ def start_where_needed() -> Job | None:
 
 
 def almost_full(mailboxes: Iterable[Mailbox]) -> list[int]:
-    """Return the keys of those mailboxes that changed since they were looked at and are almost full.
+    """Return the keys of those mailboxes that are almost full; those that changed are looked at first.
+
+    Args:
+        mailboxes: with a quota each, read with `look`.
 
     Raises:
         DoveadmError: if the mail service does not answer. What is not known is looked at again.
     """
-    found: list[int] = []
-    page: list[Mailbox] = []
-    for mailbox in mailboxes:
-        page.append(mailbox)
-        if len(page) == TOGETHER:
-            found += _almost_full(page)
-            page = []
-    return found + _almost_full(page)
+    looking = Looking(timezone.now())
+    rows, found = iter(mailboxes), []
+    while page := list(islice(rows, PAGE)):
+        found += _almost_full(page, looking)
+    return found
 
 
 def make_room(mailboxes: Sequence[int]) -> Report:
@@ -81,7 +80,7 @@ def make_room(mailboxes: Sequence[int]) -> Report:
     """
     mail.check_mail_root()
     report = Report()
-    for mailbox in living_mailboxes().filter(pk__in=mailboxes, quota_bytes__gt=0):
+    for mailbox in living_mailboxes().filter(pk__in=mailboxes, quota_bytes__gt=0, held_at=None):
         try:
             count(report, _make_room(mailbox))
         except UnknownMailbox:
@@ -125,43 +124,26 @@ def _make_room(mailbox: Mailbox) -> list[Copy]:
 
 def _that_keep_copies() -> Iterable[Mailbox]:
     copies = KeptCopy.objects.filter(mailbox=OuterRef("pk"))
-    return (
-        living_mailboxes().filter(Exists(copies), quota_bytes__gt=0).order_by("pk").iterator(chunk_size=500)
-    )
+    rows = living_mailboxes().select_related("look").filter(Exists(copies), quota_bytes__gt=0, held_at=None)
+    return rows.order_by("pk").iterator(chunk_size=PAGE)
 
 
-def _almost_full(page: Sequence[Mailbox]) -> list[int]:
-    """Look at a page of mailboxes; the state of their files is taken before Dovecot is asked."""
-    keys = {mailbox.pk: _REMEMBERED.format(mailbox.pk) for mailbox in page}
-    remembered = cache.get_many(keys.values())
-    states = {mailbox.pk: _state_of(mailbox) for mailbox in page}
-    changed = [
-        mailbox
-        for mailbox in page
-        if states[mailbox.pk] is None or remembered.get(keys[mailbox.pk]) != states[mailbox.pk]
-    ]
-    if not changed:
-        return []
-    commands = [Command("quotaGet", {"user": mailbox.address}) for mailbox in changed]
-    answers = mail.doveadm(timeout=ANSWER_WITHIN).batch(commands)
-    found, known = [], {}
-    for mailbox, answer in zip(changed, answers, strict=True):
-        if answer.error is not None:
-            continue  # It was deleted or renamed a moment ago.
-        used = read_quota(answer.rows).used_bytes
-        if mailbox.quota_bytes and used * 100 >= mailbox.quota_bytes * ALMOST_FULL:
+def _almost_full(page: Sequence[Mailbox], looking: Looking) -> list[int]:
+    known = {mailbox.pk: _known_of(mailbox) for mailbox in page}
+    looked = looking.look_at({pk: state for pk, (state, used) in known.items() if used is None})
+    found = []
+    for mailbox in page:
+        used = known[mailbox.pk][1]
+        if used is None and mailbox.pk in looked.quotas:
+            used = looked.quotas[mailbox.pk].used_bytes
+        # One without an answer was deleted or renamed a moment ago, or is asked about again next time.
+        if used is not None and mailbox.quota_bytes and used * 100 >= mailbox.quota_bytes * ALMOST_FULL:
             found.append(mailbox.pk)
-        else:
-            known[keys[mailbox.pk]] = states[mailbox.pk]
-    cache.set_many(known, _REMEMBERED_FOR)
     return found
 
 
-def _state_of(mailbox: Mailbox) -> str | None:
-    """Return the state of the file that changes with what a mailbox holds, or None where there is none yet."""
-    file = settings.DATA_DIR.mail / mailbox.home / "Maildir" / "dovecot.list.index.log"
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return f"{found.st_mtime_ns}:{found.st_size}:{mailbox.quota_bytes}"
+def _known_of(mailbox: Mailbox) -> tuple[str, int | None]:
+    """Return the state that a mailbox is in, and what it holds if it was in that state at the last look."""
+    state = file_state(settings.DATA_DIR.mail, mailbox.home, mailbox.quota_bytes)
+    look = getattr(mailbox, "look", None)
+    return state, look.used_bytes if look is not None and look.file_state == state else None

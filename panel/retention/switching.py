@@ -59,9 +59,10 @@ def removed_by_pop(mailbox: Mailbox) -> QuerySet[RemovedMessage]:
     What jobs remove from an inbox is kept copies, and nothing else.
     """
     by_pop = Q(protocol="pop3") | Q(protocol="doveadm", folder=INBOX)
-    return RemovedMessage.objects.filter(
-        by_pop, mailbox=mailbox, removed_at__gt=timezone.now() - recovery_time()
-    )
+    rows = RemovedMessage.objects.filter(by_pop, mailbox=mailbox)
+    if mailbox.held_at:
+        return rows  # Nothing of it has ended.
+    return rows.filter(removed_at__gt=timezone.now() - recovery_time(mailbox))
 
 
 def switch_to_imap(*, mailbox: Mailbox, pop_off: bool) -> int | None:

@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from celery import shared_task
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
-from mailbackend.dovecot.doveadm import DoveadmError
 from panel.core.clock import moment
-from panel.core.jobs import job_kind, start_job
-from panel.retention import following, kept_copies, making_room, purging, switching
+from panel.core.jobs import job_kind, start_job, unfinished
+from panel.core.schedule import look
+from panel.retention import following, kept_copies, making_room, purging, runs, switching
 from panel.retention.kept_copies import living_mailboxes
-
-logger = logging.getLogger(__name__)
+from panel.retention.models import PurgeRun
 
 
 @job_kind(_("Removing what is over: deleted mailboxes, copies of what POP deleted"))
-def purge(*, at: str | None = None, dry_run: bool = False) -> dict[str, Any]:
-    """Purge what was deleted longer ago than it can be restored, and end copies whose days are over."""
-    report, last = purging.purge(now=moment(at, dry_run=dry_run), dry_run=dry_run)
+def purge(*, at: str | None = None, dry_run: bool = False, asked: bool = False) -> dict[str, Any]:
+    """Purge what was deleted longer ago than it can be restored, end copies whose days are over, and what is due.
+
+    What is due by the rules is purged here where somebody asked for it; each night by jobs of its own.
+    """
+    now = moment(at, dry_run=dry_run)
+    report, last = purging.purge(now=now, dry_run=dry_run)
     if last is not None:
         start_job("end_kept_copies", at=at, dry_run=dry_run, after=last)
+    if asked or dry_run:
+        purging.with_rules(report, now=now, dry_run=dry_run)
+    else:
+        purging.start_nightly(now=now)
     return report.as_json()
+
+
+@job_kind(_("Counting what is due by the rules of retention"))
+def count_purge(*, run: int) -> dict[str, Any]:
+    """Count what a run is about; unless it is a preview, it purges then."""
+    row = PurgeRun.objects.get(pk=run)
+    if not runs.count(row):
+        start_job(runs.COUNTING, run=run)
+    elif row.kind != PurgeRun.Kind.CHANGE and row.state == PurgeRun.State.COUNTED:
+        start_job(runs.PURGING, run=run)
+    return {"mailboxes": row.mailboxes, "messages": row.messages, "bytes": row.bytes}
+
+
+@job_kind(_("Purging by the rules of retention"))
+def purge_by_rules(*, run: int) -> dict[str, Any]:
+    """Purge what a run counted; what one job leaves is another one's."""
+    row = PurgeRun.objects.get(pk=run)
+    if runs.begin(row) and not runs.purge(row):
+        start_job(runs.PURGING, run=run)
+    row.refresh_from_db()
+    return runs.report_of(row).as_json()
 
 
 @job_kind(_("Ending copies of what POP deleted"))
@@ -97,17 +123,23 @@ def show_hidden_messages(*, mailbox: int) -> dict[str, Any]:
     return {} if row is None else {"shown": kept_copies.show_copies(row, kept_copies.hidden_in(row))}
 
 
-@shared_task
+@look(_("Looking where POP deleted something"))
 def start_noting_kept_copies() -> None:
     """Start the job above where POP deleted something lately: mostly nothing did."""
-    if kept_copies.lately_deleted_from(timezone.now()).exists():
+    if (
+        kept_copies.lately_deleted_from(timezone.now()).exists()
+        and not unfinished("note_kept_copies").exists()
+    ):
         start_job("note_kept_copies")
 
 
-@shared_task
+@look(_("Looking for mailboxes that are almost full"))
 def start_making_room() -> None:
     """Start the job above where a mailbox that keeps copies is almost full."""
-    try:
-        making_room.start_where_needed()
-    except DoveadmError as err:
-        logger.warning("Whether mailboxes are almost full could not be asked: %s", err)
+    making_room.start_where_needed()
+
+
+@look(_("Looking for changes of retention that start, and for purges to go on with"))
+def start_waiting_purges() -> None:
+    """Start what was confirmed and is due, and the jobs of runs that were cut off or try something again."""
+    purging.start_changes(now=timezone.now())

@@ -44,7 +44,7 @@ def set_mailbox_pop_policy(request: HttpRequest, pk: int) -> HttpResponse:
         "mailbox": mailbox,
         "counts": what_counts(mailbox),
         "hidden": hidden,
-        "recovery_days": recovery_time().days,
+        "recovery_days": recovery_time(mailbox).days,
     }
     return handle_form(request, form, save, "retention/set_mailbox_pop_policy.html", context)
 
@@ -114,7 +114,7 @@ def _context(request: HttpRequest, mailbox: Mailbox, protocol: str) -> dict[str,
         "counts": what_counts(mailbox),
         "hidden": switching.hidden_count(mailbox),
         "servers": switching.server_settings(protocol),
-        "recovery_days": recovery_time().days,
+        "recovery_days": recovery_time(mailbox).days,
     }
 
 

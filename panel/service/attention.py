@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from allauth.mfa.models import Authenticator
 from django.conf import settings
@@ -20,17 +20,20 @@ from panel.accounts.models import Customer, User
 from panel.accounts.selectors import customers_read_by, suspended_customers_of
 from panel.addresses import selectors
 from panel.addresses.models import Domain, Mailbox
-from panel.core import jobs
+from panel.core import jobs, schedule
 from panel.core.attention import Item, gravest_first
 from panel.core.models import Job
 from panel.core.said import in_words
 from panel.core.sizes import format_size
 from panel.core.tasks import WORKER_SEEN
+from panel.retention import attention as of_retention
 from panel.service.selectors import Served, Service, served_certificate
 from panel.service.words import state_words
 
 #: Failed jobs that are named.
 JOBS_NAMED = 5
+#: How long what a check of quotas found is told.
+TOLD_FOR = timedelta(days=1)
 #: A disk is told when so little of it is free: nearly full, and almost. Percent.
 LITTLE, VERY_LITTLE = 10, 3
 
@@ -50,7 +53,10 @@ def for_admin(person: User, service: Service, now: datetime, *, second_factors: 
         *_certificate(served_certificate(service, now)),
         *_disks(),
         *_failed_jobs(),
+        *_paused(),
+        *of_retention.for_admins(),
         *_findings(),
+        *_miscounted(now),
         *_half_created(person),
         *(_second_factors() if second_factors else ()),
         *_suspended(person),
@@ -189,6 +195,24 @@ def _failed_jobs() -> Iterator[Item]:
         )
 
 
+def _paused() -> Iterator[Item]:
+    paused = schedule.paused()
+    if paused:
+        first = schedule.entry_named(paused[0].name)
+        yield Item(
+            level="warning",
+            text=ngettext(
+                "%(count)s job of the schedule is paused: %(first)s.",
+                "%(count)s jobs of the schedule are paused, %(first)s the longest.",
+                len(paused),
+            )
+            % {"count": len(paused), "first": first.label if first else paused[0].name},
+            otherwise=_("What it does is not done until it is resumed."),
+            url=reverse("list_scheduled_jobs"),
+            action=_("See the schedule"),
+        )
+
+
 def _findings() -> Iterator[Item]:
     """Tell what the last check of the mail folders left unmended."""
     job = Job.objects.filter(kind="check_mail", state=Job.State.DONE).order_by("-pk").first()
@@ -210,6 +234,29 @@ def _findings() -> Iterator[Item]:
             url=reverse("show_job", args=[job.pk]),
             action=_("See what it found"),
         )
+
+
+def _miscounted(now: datetime) -> Iterator[Item]:
+    """Tell what the checks of quotas found lately, mended or not: only the one that found it says so."""
+    lately = Job.objects.filter(kind="check_quotas", state=Job.State.DONE, changed_at__gte=now - TOLD_FOR)
+    job = lately.filter(report__found__gt=0).order_by("-changed_at").first()
+    if job is None:
+        return
+    left = job.report["found"] - job.report["mended"]
+    yield Item(
+        level="warning" if left else "info",
+        text=ngettext(
+            "A check of quotas found %(found)s problem.",
+            "A check of quotas found %(found)s problems.",
+            job.report["found"],
+        )
+        % {"found": job.report["found"]},
+        otherwise=_("What mailboxes hold may be counted wrongly there, and mail be refused or taken by it.")
+        if left
+        else _("It is put right: Dovecot has counted anew. Find out what changes mail files without it."),
+        url=reverse("show_job", args=[job.pk]),
+        action=_("See what it found"),
+    )
 
 
 def _half_created(person: User) -> Iterator[Item]:

@@ -23,6 +23,7 @@ from panel.addresses import selectors
 from panel.addresses.list_views import mailbox_list
 from panel.addresses.models import Mailbox
 from panel.core.attention import gravest_first
+from panel.quotas import attention as of_quotas
 from panel.retention import attention as of_retention
 from panel.service import attention, first_steps
 from panel.service.selectors import Service, read_supervisor
@@ -59,6 +60,7 @@ def _above_list(person: User) -> dict[str, Any]:
     found = [
         *attention.of_shut_out(person),
         *of_addresses.for_customers_people(person, now),
+        *of_quotas.for_customers_people(person),
         *of_retention.for_customers_people(person, now),
     ]
     steps = first_steps.for_customers_people(person)

@@ -25,6 +25,7 @@ ALLOWED = {
     "who",
     "kick",
     "quotaGet",
+    "forceResync",
     "mailboxStatus",
     "mailboxList",
     "mailboxCreate",

@@ -77,7 +77,7 @@ OWN = {
         "ssl_key = </srv/restante/dovecot/conf/7/key.pem",
         "disable_plaintext_auth = yes",
         "pop3_uidl_format = %g",
-        "doveadm_allowed_commands = who,kick,quota get,mailbox status,mailbox list,mailbox create,"
+        "doveadm_allowed_commands = who,kick,quota get,force-resync,mailbox status,mailbox list,mailbox create,"
         "fetch,flags add,flags remove,move,expunge",
         "quota_rule = .EXPUNGED/*:ignore",
         "lazy_expunge = .EXPUNGED/all",
@@ -92,6 +92,7 @@ OWN = {
         "auth_allow_cleartext = no",
         "pop3_uidl_format = %{guid}",
         '"quota get" = yes',
+        "force-resync = yes",
         '"mailbox status" = yes',
         "fetch = yes",
         "expunge = yes",

@@ -35,6 +35,8 @@ from panel.addresses.owners import owner_of
 from panel.addresses.services import create_domain, create_mailbox
 from panel.connections.models import Connection
 from panel.core.models import Job
+from panel.retention import changing
+from panel.retention.models import RuleChange
 from tests.cast import PASSWORD, Cast
 from tests.dns_server import DnsServer
 from tests.panel.accounts.passkeys import add_passkey
@@ -90,6 +92,7 @@ class Stage:
     notice: Notice
     connection: Connection
     device: DevicePassword
+    rule_change: RuleChange
 
 
 def _nobody(stage: Stage) -> None:
@@ -143,6 +146,11 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "invite_member",
             "act_for_customer",
             "customer_settings",
+            "customer_rules",
+            "customer_rule",
+            "customer_recovery",
+            "customer_storage",
+            "export_customer_storage",
         ),
         lambda stage: {"pk": stage.cast.customer.pk},
     ),
@@ -163,7 +171,11 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "delete_domain",
             "restore_domain",
             "domain_settings",
+            "domain_rules",
+            "domain_rule",
+            "domain_recovery",
             "edit_domain_protocols",
+            "limit_domain_storage",
         ),
         lambda stage: {"name": stage.cast.domain.name},
     ),
@@ -174,6 +186,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
     **dict.fromkeys(
         (
             "show_mailbox",
+            "show_mailbox_usage",
             "set_up_mailbox",
             "show_mailbox_settings",
             "rename_mailbox",
@@ -186,6 +199,7 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "delete_mailbox",
             "restore_mailbox",
             "mailbox_connections",
+            "mailbox_storage",
             "set_up_check",
             "set_up_check_events",
             "list_removed_mail",
@@ -198,8 +212,17 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "end_mailbox_sessions",
             "switch_mailbox_to_imap",
             "switch_mailbox_to_pop",
+            "mailbox_rules",
+            "mailbox_rule",
+            "mailbox_recovery",
+            "hold_mailbox",
+            "release_mailbox",
         ),
         lambda stage: {"pk": stage.cast.mailbox.pk},
+    ),
+    **dict.fromkeys(
+        ("show_rule_change", "confirm_rule_change", "cancel_rule_change"),
+        lambda stage: {"pk": stage.rule_change.pk},
     ),
     **dict.fromkeys(("mfa_edit_webauthn", "mfa_remove_webauthn"), lambda stage: {"pk": stage.passkey.pk}),
     **dict.fromkeys(("edit_notice", "end_notice", "dismiss_notice"), lambda stage: {"pk": stage.notice.pk}),
@@ -211,6 +234,14 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
     **dict.fromkeys(
         ("edit_device", "renew_device", "revoke_device"),
         lambda stage: {"pk": stage.cast.mailbox.pk, "device_pk": stage.device.pk},
+    ),
+    **dict.fromkeys(
+        ("run_scheduled_job", "pause_scheduled_job", "resume_scheduled_job"),
+        lambda _stage: {"name": "check_mail"},
+    ),
+    **dict.fromkeys(
+        ("show_purge_run", "allow_purge_run", "cancel_purge_run"),
+        lambda stage: {"pk": stage.rule_change.runs.get().pk},
     ),
     "end_session": lambda stage: {"pk": stage.session.pk},
     "show_job": lambda stage: {"pk": stage.job.pk},
@@ -250,7 +281,14 @@ def stage(cast: Cast, dns: DnsServer) -> Stage:
         ),
         connection=row(cast.mailbox),
         device=create_device(mailbox=cast.mailbox, label="Office PC")[0],
+        rule_change=_proposed(cast),
     )
+
+
+def _proposed(cast: Cast) -> RuleChange:
+    change = changing.propose(cast.customer, "Trash", 30)
+    assert change is not None
+    return change
 
 
 @pytest.fixture

@@ -109,6 +109,11 @@ STORIES: dict[str, tuple[Callable[[Cast], Any] | None, Callable[[Cast, Any], Any
         lambda cast, _: services.edit_domain_protocols(domain=cast.domain, imap=True, pop3=False),
         [("domain.protocols_set", {"pop3": True}, {"pop3": False})],
     ),
+    "limit the storage of a domain": (
+        None,
+        lambda cast, _: services.limit_domain_storage(domain=cast.domain, max_storage_bytes=GB),
+        [("domain.storage_limited", {"max_storage_bytes": None}, {"max_storage_bytes": GB})],
+    ),
     "suspend a domain": (
         None,
         lambda cast, _: services.suspend_domain(domain=cast.domain, reason="why"),

@@ -530,7 +530,7 @@ def test_older_claims_are_looked_for_less_often(
 
 def test_the_schedule_names_tasks_that_exist() -> None:
     entry = settings.CELERY_BEAT_SCHEDULE["look for the records that prove domains"]
-    assert entry["task"] == start_due_domain_claims.name
+    assert entry["args"] == [start_due_domain_claims.__name__]
 
 
 # -- at once ----------------------------------------------------------------------------------------------------

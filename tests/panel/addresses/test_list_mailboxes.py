@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import html
+import re
+import shutil
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from mailbackend.dovecot.doveadm import Answer, Command, MailServiceDown, Quota
 from panel.accounts.models import User
 from panel.addresses import services
 from panel.addresses.inherited import what_counts
 from panel.addresses.models import Mailbox
-from panel.core import pages
+from panel.core import mail, pages
 from panel.core.models import AuditEntry
 from tests.cast import PASSWORD, Cast
 
@@ -112,7 +117,7 @@ def test_usage_is_asked_for_after_the_page(cast: Cast, signed_in: SignedIn) -> N
     page = client.get(reverse("list_mailboxes")).content.decode()
     assert "1\N{NO-BREAK SPACE}GB" in page
     assert 'value="50"' in page
-    assert reverse("show_usage") not in page
+    assert f"{reverse('show_usage')}?id=" not in page
 
 
 def test_no_boxes_to_tick_for_readers(cast: Cast, signed_in: SignedIn) -> None:
@@ -227,3 +232,98 @@ def test_tabs_for_every_role(cast: Cast, signed_in: SignedIn) -> None:
     url = reverse("show_mailbox_settings", args=[cast.mailbox.pk])
     assert "Delete mailbox" in signed_in(cast.manager).get(url).content.decode()
     assert "Delete mailbox" not in signed_in(cast.reader).get(url).content.decode()
+
+
+class ChangingDovecot:
+    """A mail service in memory whose mailboxes all hold the same."""
+
+    used_kb = 1
+    asked = 0
+    is_down = False
+
+    def batch(self, commands: Sequence[Command]) -> list[Answer]:
+        return [Answer((self._row("STORAGE", self.used_kb), self._row("MESSAGE", 1))) for _ in commands]
+
+    def quota(self, address: str) -> Quota:  # noqa: ARG002 - all hold the same
+        if self.is_down:
+            raise MailServiceDown("It does not answer.")
+        self.asked += 1
+        return Quota(self.used_kb * 1024, None, 1)
+
+    def _row(self, kind: str, value: int) -> dict[str, str]:
+        self.asked += 1
+        return {"type": kind, "value": str(value), "limit": "-"}
+
+
+@pytest.fixture
+def dovecot(monkeypatch: pytest.MonkeyPatch) -> ChangingDovecot:
+    """A mail service in memory."""
+    fake = ChangingDovecot()
+    monkeypatch.setattr(mail, "doveadm", lambda **_timeout: fake)
+    return fake
+
+
+def grow(cast: Cast, dovecot: ChangingDovecot, used_kb: int) -> None:
+    """Have a message arrive."""
+    dovecot.used_kb = used_kb
+    (settings.DATA_DIR.mail / cast.mailbox.home / "Maildir" / "dovecot.list.index.log").write_bytes(
+        b"x" * used_kb
+    )
+
+
+def polled(page: str, name: str) -> str:
+    """Return what an open page asks for again and again."""
+    found = re.search(rf'hx-get="({re.escape(name)}\?[^"]*seen=[^"]*)"', page)
+    assert found is not None, page
+    return html.unescape(found[1])
+
+
+def test_an_open_list_follows_what_mailboxes_hold(
+    cast: Cast, signed_in: SignedIn, dovecot: ChangingDovecot
+) -> None:
+    client, path = signed_in(cast.reader), reverse("follow_usage")
+    ask = polled(client.get(reverse("list_mailboxes")).content.decode(), path)
+    assert client.get(ask).status_code == 204
+    assert dovecot.asked == 0
+    grow(cast, dovecot, 700)
+    answer = client.get(ask).content.decode()
+    assert f'id="usage-{cast.mailbox.pk}" hx-swap-oob="true"' in answer
+    assert "700\N{NO-BREAK SPACE}KB" in answer
+    assert client.get(polled(answer, path)).status_code == 204
+    # To a stranger it does not exist; and what no page of ours asks is none.
+    assert signed_in(cast.stranger).get(ask).status_code == 204
+    assert client.get(path, {"seen": ["x", ".", f"{'9' * 30}.a"]}).status_code == 204
+
+
+def test_an_open_mailbox_follows_what_it_holds(
+    cast: Cast, signed_in: SignedIn, dovecot: ChangingDovecot
+) -> None:
+    client, path = signed_in(cast.reader), reverse("show_mailbox_usage", args=[cast.mailbox.pk])
+    ask = polled(client.get(reverse("show_mailbox", args=[cast.mailbox.pk])).content.decode(), path)
+    asked = dovecot.asked
+    assert client.get(ask).status_code == 204
+    assert dovecot.asked == asked
+    grow(cast, dovecot, 300)
+    answer = client.get(ask).content.decode()
+    assert "300\N{NO-BREAK SPACE}KB" in answer
+    assert client.get(polled(answer, path)).status_code == 204
+    # Another quota shows as soon.
+    services.edit_mailbox(mailbox=cast.mailbox, quota_bytes=1024**2)
+    answer = client.get(polled(answer, path)).content.decode()
+    assert "of 1\N{NO-BREAK SPACE}MB used" in answer
+    # Dovecot went, and came back.
+    dovecot.is_down = True
+    grow(cast, dovecot, 400)
+    answer = client.get(polled(answer, path)).content.decode()
+    assert "is not known now" in answer
+    assert client.get(polled(answer, path)).status_code == 204
+    dovecot.is_down = False
+    answer = client.get(polled(answer, path)).content.decode()
+    assert "400\N{NO-BREAK SPACE}KB" in answer
+    # Its home is gone: Dovecot would make an empty one.
+    asked = dovecot.asked
+    shutil.rmtree(settings.DATA_DIR.mail / cast.mailbox.home)
+    assert client.get(polled(answer, path)).status_code == 204
+    assert dovecot.asked == asked
+    services.delete_mailbox(mailbox=cast.mailbox)
+    assert client.get(ask).status_code == 204

@@ -27,7 +27,6 @@ INHERIT = {
     "pop_deletes": "inherit",
     "days": "",
     "connection_days": "90",
-    "recovery_days": "14",
 }
 
 

@@ -25,12 +25,6 @@ KB = 1024
 HOUR = timedelta(hours=1)
 
 
-@pytest.fixture(autouse=True)
-def remembering(settings: Any) -> None:
-    """A cache of this test's own."""
-    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-
-
 @pytest.fixture
 def full(cast: Cast, dovecot: HidingDovecot) -> Mailbox:
     """A mailbox of 100 KB that uses 95 KB: four copies, the newest with the lowest UID."""
@@ -92,6 +86,7 @@ def test_only_what_changed_is_asked_about(full: Mailbox, dovecot: HidingDovecot)
     dovecot.used[full.address] = 95 * KB
     assert make_room() is not None
     # A smaller quota is a change too.
+    file.write_bytes(b"123")
     dovecot.used[full.address] = 50 * KB
     assert make_room() is None
     Mailbox.objects.update(quota_bytes=52 * KB)

@@ -194,6 +194,22 @@ def test_an_admin_is_told_of_jobs_and_findings(cast: Cast, signed_in: SignIn) ->
     assert "tried again" in item.otherwise
 
 
+def test_an_admin_is_told_for_a_day_what_a_check_of_quotas_found(cast: Cast, signed_in: SignIn) -> None:
+    client = signed_in(cast.admin)
+    now = timezone.now()
+    done = {"kind": "check_quotas", "due_at": now, "state": Job.State.DONE}
+    Job.objects.create(**done, report={"found": 2, "mended": 2, "failures": []})
+    for _later in range(3):
+        Job.objects.create(**done, report={"found": 0, "mended": 0, "failures": []})
+    item = about(client, "A check of quotas found 2 problems.")
+    assert item.level == "info"
+    assert client.get(item.url).status_code == 200
+    Job.objects.create(**done, report={"found": 1, "mended": 0, "failures": []})
+    assert about(client, "A check of quotas found 1 problem.").level == "warning"
+    Job.objects.filter(report__found__gt=0).update(changed_at=now - timedelta(days=2))
+    assert not [item for item in items(client) if "check of quotas" in item.text]
+
+
 def test_an_admin_is_told_of_what_is_suspended_or_half_created(cast: Cast, signed_in: SignIn) -> None:
     client = signed_in(cast.admin)
     services.suspend_domain(domain=cast.domain)
@@ -253,12 +269,12 @@ def test_query_count_is_constant(cast: Cast, signed_in: SignIn, django_assert_ma
     clients = {"admin": signed_in(cast.admin), "owner": signed_in(cast.owner)}
     for client in clients.values():
         client.get("/")  # the first request of a session notes it
-        with django_assert_max_num_queries(19):  # with first steps
+        with django_assert_max_num_queries(21):  # with first steps
             client.get("/")
         client.post("/first-steps/hide/")
-    with django_assert_max_num_queries(15):
+    with django_assert_max_num_queries(18):
         clients["admin"].get("/")
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(18):
         clients["owner"].get("/")
     now = timezone.now()
     customers.edit_customer(
@@ -283,8 +299,8 @@ def test_query_count_is_constant(cast: Cast, signed_in: SignIn, django_assert_ma
         )
         for index in range(190)
     )
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(18):
         clients["admin"].get("/")
     # One more for what was nothing before: how many are full, and the count of a second page.
-    with django_assert_max_num_queries(18):
+    with django_assert_max_num_queries(19):
         assert len(items(clients["owner"])) >= 4

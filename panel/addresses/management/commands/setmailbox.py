@@ -1,4 +1,4 @@
-"""setmailbox ADDRESS: quota, protocols, suspension, and what becomes of messages that POP programs delete."""
+"""setmailbox ADDRESS: quota, protocols, suspension, legal hold, and what becomes of messages that POP deletes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from panel.addresses import device_passwords, selectors, services
+from panel.addresses import device_passwords, holding, selectors, services
+from panel.addresses.limit_words import below_what_it_holds
 from panel.addresses.models import Mailbox
 from panel.addresses.showing import mailbox_as_json
 from panel.core import commands, jobs
@@ -32,6 +33,11 @@ class Command(commands.Command):
         state = parser.add_mutually_exclusive_group()
         state.add_argument("--suspend", action="store_true", help=_("nobody can sign in; mail still arrives"))
         state.add_argument("--resume", action="store_true")
+        held = parser.add_mutually_exclusive_group()
+        held.add_argument(
+            "--hold", metavar="REASON", help=_("legal hold: nothing of the mailbox ends until it is released")
+        )
+        held.add_argument("--release-hold", action="store_true")
         devices = parser.add_mutually_exclusive_group()
         devices.add_argument(
             "--require-device-passwords",
@@ -66,6 +72,9 @@ class Command(commands.Command):
             raise Problem(_("--hidden-copies end goes with --pop-deletes delete."))
         following = None
         with transaction.atomic():
+            if options["hold"] is not None:
+                # First: it locks the domain before the mailbox, and nothing else that is asked for ends anything then.
+                holding.hold(mailbox=mailbox, reason=options["hold"])
             if changes:
                 services.edit_mailbox(mailbox=mailbox, **changes)
             if options["pop_deletes"] is not None:
@@ -81,7 +90,11 @@ class Command(commands.Command):
                 services.suspend_mailbox(mailbox=mailbox)
             if options["resume"]:
                 services.resume_mailbox(mailbox=mailbox)
+            if options["release_hold"]:
+                holding.release(mailbox=mailbox)
         if following is not None:
             # Whoever reads the mailbox next finds what was asked for.
             jobs.wait_for(following, seconds=FOLLOWED_WITHIN)
+        if not options["json"] and "quota_bytes" in changes and below_what_it_holds(mailbox):
+            self.stderr.write(below_what_it_holds(mailbox))
         return mailbox_as_json(mailbox)

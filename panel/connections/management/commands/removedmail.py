@@ -38,5 +38,5 @@ def _as_json(found: recoverable.Found) -> dict[str, Any]:
         "from": headers.sender,
         "subject": headers.subject,
         "date": headers.date,
-        "until": found.until.isoformat(),
+        "until": found.until.isoformat() if found.until else None,  # it does not end while it is held
     }

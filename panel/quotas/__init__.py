@@ -1,0 +1,1 @@
+"""What mailboxes hold: checks, history, warnings and forecasts."""
