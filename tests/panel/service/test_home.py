@@ -302,5 +302,5 @@ def test_query_count_is_constant(cast: Cast, signed_in: SignIn, django_assert_ma
     with django_assert_max_num_queries(18):
         clients["admin"].get("/")
     # One more for what was nothing before: how many are full, and the count of a second page.
-    with django_assert_max_num_queries(19):
+    with django_assert_max_num_queries(20):
         assert len(items(clients["owner"])) >= 4
