@@ -73,6 +73,7 @@ def test_command_changes_all_or_nothing(stand: Stand) -> None:
     assert (shown["quota_bytes"], shown["state"]) == (1024**3, "active")
 
 
+@pytest.mark.long
 def test_commands_without_json_speak_lines(stand: Stand) -> None:
     box = stand.new_mailbox()
     answer = stand.command("showmailbox", box.address, json_answer=False)

@@ -148,6 +148,7 @@ def test_who_says_nothing_gave_up(stand: Stand) -> None:
     assert sorted(row["reason"] for row in fresh()) == ["gave_up", "tls_failed", "tls_failed"]
 
 
+@pytest.mark.long
 def test_a_kick_and_a_stop_end_sessions_each_with_its_reason(stand: Stand) -> None:
     box = stand.new_mailbox()
     client = imaplib.IMAP4_SSL("localhost", stand.ports["imaps"], ssl_context=stand.authority)

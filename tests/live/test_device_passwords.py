@@ -188,6 +188,7 @@ def test_a_message_on_its_way_ends_with_its_password(stand: Stand) -> None:
     again(whole)
 
 
+@pytest.mark.long
 def test_what_is_refused_is_told_why_and_once(stand: Stand) -> None:
     box = stand.new_mailbox()
     imap_only = device(box, "Phone", "--protocols", "imap")

@@ -35,6 +35,7 @@ def box(own_stand: Stand) -> Box:
     return box
 
 
+@pytest.mark.long
 def test_what_is_deleted_over_imap_stays_for_ever(own_stand: Stand, box: Box) -> None:
     with box.imap() as client:
         client.select("INBOX")

@@ -67,6 +67,7 @@ def test_deleted_at_once_the_second_device_gets_nothing(stand: Stand) -> None:
     assert subjects_removed(box) == {WELCOME, *MAIL}
 
 
+@pytest.mark.long
 def test_a_copy_is_kept_for_its_days_and_is_recoverable_then(stand: Stand) -> None:
     allow_test_clock(stand)
     box = given(stand.new_mailbox())

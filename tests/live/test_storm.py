@@ -95,6 +95,7 @@ def rage(storm: Storm, sessions: int, pauses: tuple[float, float]) -> list[str]:
     return found
 
 
+@pytest.mark.long
 def test_each_connection_is_one_row(storm_stand: Stand, own_cluster: Cluster | None) -> None:
     storm = make_storm(storm_stand, own_cluster, seed=1)
     assert rage(storm, 60, (0.3, 1.5)) == []

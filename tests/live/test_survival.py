@@ -59,6 +59,7 @@ def test_dovecot_comes_back_after_its_master_was_killed(stand: Stand) -> None:
     assert box.subjects() == ["Welcome to your mailbox"]
 
 
+@pytest.mark.long
 def test_mail_flows_and_pages_work_without_redis(make_stand: Callable[..., Stand], tmp_path: Path) -> None:
     stand = make_stand(REDIS_URL=f"unix://{tmp_path}/nobody.sock")
     stand.start(wait=False)
@@ -138,6 +139,7 @@ def test_missing_dovecot_names_its_package(make_stand: Callable[..., Stand]) -> 
     assert "DOVECOT_BIN" in error or "dovecot-core" in error
 
 
+@pytest.mark.long
 def test_certificate_of_another_key_is_refused_and_the_old_one_goes_on(stand: Stand, tmp_path: Path) -> None:
     files = stand.data_dir.tls
     kept = tmp_path / "mail.key"
