@@ -1062,10 +1062,15 @@ def _session(row: Mapping[str, str]) -> Session:
 
 def _kept_message(row: Mapping[str, str]) -> KeptMessage:
     try:
-        uid, saved, size = (int(row[name]) for name in _MESSAGE_FIELDS)
-        return KeptMessage(uid, datetime.fromtimestamp(saved, UTC), size)
+        return KeptMessage(*_message(row))
     except (KeyError, ValueError, OverflowError, OSError) as err:
         raise DoveadmError("The mail service's answer about removed messages cannot be understood.") from err
+
+
+def _message(row: Mapping[str, str]) -> tuple[int, datetime, int]:
+    """Return what `_MESSAGE_FIELDS` say of a message: its UID, when it came into its folder, and its size."""
+    uid, saved, size = (int(row[name]) for name in _MESSAGE_FIELDS)
+    return uid, datetime.fromtimestamp(saved, UTC), size
 
 
 def _each(
@@ -1090,8 +1095,7 @@ def _old_messages(asked: Old, command: Command, answer: Answer) -> list[OldMessa
 
 def _old_message(row: Mapping[str, str]) -> OldMessage:
     try:
-        uid, saved, size = (int(row[name]) for name in _MESSAGE_FIELDS)
-        return OldMessage(uid, datetime.fromtimestamp(saved, UTC), size)
+        return OldMessage(*_message(row))
     except (KeyError, ValueError, OverflowError, OSError) as err:
         raise DoveadmError("The mail service's answer about messages cannot be understood.") from err
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from itertools import islice
 from pathlib import PurePosixPath
@@ -25,6 +25,7 @@ from panel.addresses.report import Failure, Report
 from panel.addresses.views_for_dovecot import create_views, missing_views
 from panel.core import jobs, mail
 from panel.core.errors import Problem
+from panel.core.keyset import pages_by_key
 
 #: Rows, and folders, that are looked at together.
 PAGE = 1000
@@ -53,7 +54,7 @@ def check_mail(*, repair: bool, thorough: bool = False) -> Report:
     report = Report()
     _check_views(report, repair)
     share = None if thorough or Mailbox.objects.count() <= ALL_UP_TO else timezone.now().toordinal() % NIGHTS
-    for rows in _pages():
+    for rows in pages_by_key(Mailbox.objects.select_related("domain"), PAGE):
         found = Report()
         for mailbox in rows:
             _check_mailbox(mailbox, found, repair, thorough=share is None or mailbox.pk % NIGHTS == share)
@@ -63,14 +64,6 @@ def check_mail(*, repair: bool, thorough: bool = False) -> Report:
         jobs.note_progress(report.as_json())
     _check_disk(report, repair)
     return report
-
-
-def _pages() -> Iterator[list[Mailbox]]:
-    last = 0
-    rows = Mailbox.objects.select_related("domain").order_by("pk")
-    while page := list(rows.filter(pk__gt=last)[:PAGE]):
-        yield page
-        last = page[-1].pk
 
 
 def _check_views(report: Report, repair: bool) -> None:

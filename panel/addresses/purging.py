@@ -26,6 +26,7 @@ from panel.addresses.models import Domain, Mailbox, PurgedMailbox
 from panel.addresses.owners import forget_owners
 from panel.addresses.report import Failure, Report
 from panel.core import audit, jobs, mail
+from panel.core.keyset import pages_by_key
 
 #: Mailboxes that are purged together.
 PAGE = 200
@@ -65,7 +66,7 @@ def purge(*, now: datetime, dry_run: bool = False) -> Report:
     cutoff = now - settings.DELETION_WINDOW
     if not dry_run:
         _mark_domains(cutoff, now)
-    for page in _pages(due_mailboxes(cutoff)):
+    for page in pages_by_key(due_mailboxes(cutoff), PAGE):
         if dry_run:
             _count(page, report)
         else:
@@ -195,13 +196,6 @@ def _mark_domains(cutoff: datetime, now: datetime) -> None:
 
 def _batches(keys: Sequence[int]) -> Iterator[Sequence[int]]:
     yield from (keys[start : start + PAGE] for start in range(0, len(keys), PAGE))
-
-
-def _pages(rows: QuerySet[Mailbox]) -> Iterator[list[Mailbox]]:
-    last = 0
-    while page := list(rows.filter(pk__gt=last).order_by("pk")[:PAGE]):
-        yield page
-        last = page[-1].pk
 
 
 def _count(page: Sequence[Mailbox], report: Report) -> None:

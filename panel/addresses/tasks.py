@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from panel.addresses import bulk, checkmail, claims, device_passwords, draining, purging, sessions
 from panel.addresses.report import Report
-from panel.core.jobs import job_kind, start_job, unfinished
+from panel.core.jobs import job_kind, start_alone, start_job
 from panel.core.schedule import look
 
 
@@ -87,15 +87,15 @@ def check_domain_claims() -> dict[str, Any]:
 @look(_("Looking which claimed domains are due"))
 def start_due_domain_claims() -> None:
     """Start the job above where there is something to do: mostly nobody waits for a record."""
-    if claims.due_claims(timezone.now()).exists() and not unfinished("check_domain_claims").exists():
-        start_job("check_domain_claims")
+    if claims.due_claims(timezone.now()).exists():
+        start_alone("check_domain_claims")
 
 
 @look(_("Looking for device passwords that have just expired"))
 def start_ending_expired_devices() -> None:
     """Start the job above where there is something to do."""
-    if device_passwords.newly_expired() and not unfinished("end_expired_devices").exists():
-        start_job("end_expired_devices")
+    if device_passwords.newly_expired():
+        start_alone("end_expired_devices")
 
 
 @look(_("Looking for places of revoked device passwords that are not clean yet"))

@@ -34,6 +34,7 @@ from panel.addresses.report import Failure, Report
 from panel.connections import removals
 from panel.connections.models import RemovedMessage
 from panel.core import jobs, mail
+from panel.core.keyset import pages_by_key
 
 #: Mailboxes that are looked at together.
 PAGE = 50
@@ -144,7 +145,7 @@ def _end_in(mailboxes: QuerySet[Mailbox], *, now: datetime, dry_run: bool) -> tu
     living = mailboxes.filter(
         provisioned_at__isnull=False, deleted_at=None, domain__deleted_at=None, held_at=None
     ).select_related("domain__customer")
-    for page in _pages(living):
+    for page in pages_by_key(living, PAGE):
         days = recovery_days_of(page)
         done: dict[datetime, list[Mailbox]] = {}
         for mailbox in page:
@@ -236,10 +237,3 @@ def _messages(
     for low in range(1, whole.next_uid, UIDS_AT_ONCE):
         uids = range(low, min(low + UIDS_AT_ONCE, whole.next_uid))
         yield from api.kept_messages(mailbox.address, uids, before=before)
-
-
-def _pages(rows: QuerySet[Mailbox]) -> Iterator[list[Mailbox]]:
-    last = 0
-    while page := list(rows.filter(pk__gt=last).order_by("pk")[:PAGE]):
-        yield page
-        last = page[-1].pk

@@ -12,7 +12,7 @@ from panel.addresses.models import Mailbox
 from panel.connections import keeping, notices, recoverable
 from panel.connections.restoring import Choice, restore
 from panel.core.clock import moment
-from panel.core.jobs import job_kind, start_job, unfinished
+from panel.core.jobs import job_kind, start_alone, start_job
 from panel.core.schedule import look
 
 
@@ -56,8 +56,5 @@ def find_mailbox_notices() -> dict[str, Any]:
 @look(_("Looking where removed mail has become too much"))
 def start_ending_too_much() -> None:
     """Start the job above where something was removed lately: mostly nothing was."""
-    if (
-        recoverable.lately_used(timezone.now()).exists()
-        and not unfinished("end_too_much_removed_mail").exists()
-    ):
-        start_job("end_too_much_removed_mail")
+    if recoverable.lately_used(timezone.now()).exists():
+        start_alone("end_too_much_removed_mail")

@@ -130,6 +130,11 @@ def unfinished(kind: str) -> QuerySet[Job]:
     return Job.objects.filter(due, kind=kind)
 
 
+def start_alone(kind: str, **arguments: Any) -> Job | None:
+    """Start a job, unless one of its kind runs or waits for a worker; return it."""
+    return None if unfinished(kind).exists() else start_job(kind, **arguments)
+
+
 def cancel_job(job: Job) -> None:
     """Forget a job that is not needed any more, unless somebody has taken it."""
     Job.objects.filter(pk=job.pk, state=Job.State.QUEUED).delete()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date
+from itertools import chain
 
 from django.db.models import QuerySet
 
 from panel.addresses.models import Mailbox
 from panel.core.csv_text import csv_lines
+from panel.core.keyset import pages_by_key
 from panel.quotas.storage import growth
 
 #: Mailboxes that are read together.
@@ -27,14 +29,8 @@ def usage_csv(mailboxes: QuerySet[Mailbox], today: date) -> Iterator[str]:
         mailboxes: which, with their domains and customers.
         today: the day from which growth counts back.
     """
-    return csv_lines(COLUMNS, map(_line, _by_key(mailboxes.annotate(grown=growth(today)))))
-
-
-def _by_key(rows: QuerySet[Mailbox]) -> Iterator[Mailbox]:
-    last = 0
-    while page := list(rows.filter(pk__gt=last).order_by("pk")[:_TOGETHER]):
-        yield from page
-        last = page[-1].pk
+    rows = mailboxes.annotate(grown=growth(today))
+    return csv_lines(COLUMNS, map(_line, chain.from_iterable(pages_by_key(rows, _TOGETHER))))
 
 
 def _line(mailbox: Mailbox) -> tuple[object, ...]:

@@ -7,7 +7,7 @@ again is another row.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
@@ -17,6 +17,7 @@ from django.utils import timezone
 from panel.addresses.models import Mailbox
 from panel.addresses.selectors import ALMOST_FULL
 from panel.core.jobs import start_job
+from panel.core.keyset import pages_by_key
 from panel.core.models import Job
 from panel.quotas import forecast, history
 from panel.quotas.models import QuotaWarning, UsageSample
@@ -81,7 +82,7 @@ def find_soon(now: datetime) -> int:
     found = 0
     today = history.day_of(now)
     waiting = set(QuotaWarning.objects.filter(kind=_SOON, over_at=None).values_list("mailbox", flat=True))
-    for page in _pages(_maybe_soon(waiting, today)):
+    for page in pages_by_key(_maybe_soon(waiting, today), _TOGETHER):
         full_on = _full_on(page, today)
         over = [
             pk for pk in waiting.intersection(row.pk for row in page) if not _is_near(full_on[pk], today, 2)
@@ -118,7 +119,7 @@ def _settle(mailboxes: QuerySet[Mailbox], now: datetime) -> int:
     """End the crossings of mailboxes that are over, and note the new ones. Returns how many are to be told."""
     _end(mailboxes, now)
     found = 0
-    for page in _pages(_living(mailboxes).filter(_missing())):
+    for page in pages_by_key(_living(mailboxes).filter(_missing()), _TOGETHER):
         found += _note(page, now)
     return found
 
@@ -245,13 +246,6 @@ def _full_on(page: Sequence[Mailbox], today: date) -> dict[int, date | None]:
 def _is_near(day: date | None, today: date, times: int) -> bool:
     """Say whether a day is within those that are told, or so many times them: what was told once is over later."""
     return day is not None and (day - today).days <= settings.FULL_WITHIN_DAYS * times
-
-
-def _pages(rows: QuerySet[Mailbox]) -> Iterator[list[Mailbox]]:
-    last = 0
-    while page := list(rows.filter(pk__gt=last).order_by("pk")[:_TOGETHER]):
-        yield page
-        last = page[-1].pk
 
 
 def worst_of(rows: Iterable[QuotaWarning]) -> QuotaWarning:

@@ -33,7 +33,7 @@ from panel.core.errors import Conflict, Problem
 from panel.core.models import Installation
 from panel.retention import runs
 from panel.retention.models import PurgeRun, RetentionRule, RuleChange
-from panel.retention.rules import INBOX, Level, ends_more, levels_of
+from panel.retention.rules import INBOX, Level, columns, ends_more, levels_of
 
 #: What a rule may say. Days.
 DAYS_MIN, DAYS_MAX = 1, KEPT_DAYS_MAX
@@ -95,7 +95,7 @@ def propose(
     days = None if inherit or days is None else _checked_days(days)
     with transaction.atomic():
         _lock(level)
-        own = RetentionRule.objects.filter(**_columns(level), folder=folder).first()
+        own = RetentionRule.objects.filter(**columns(level), folder=folder).first()
         if version is not None and version != (own.version if own else 0):
             raise Conflict(
                 _(
@@ -254,7 +254,7 @@ def waiting_at(level: Level) -> list[RuleChange]:
     """Return the changes of a level, and of those that it inherits from, that wait: the next first."""
     which = Q()
     for each in levels_of(level):
-        which |= Q(**_columns(each))
+        which |= Q(**columns(each))
     rows = waiting_changes().filter(which).select_related("customer", "domain__customer", "mailbox__domain")
     now = timezone.now()
     return [row for row in rows.order_by("starts_at", "pk") if row.confirmed_at or now <= confirm_until(row)]
@@ -309,7 +309,7 @@ def _make_way(level: Level, folder: str) -> None:
     Raises:
         Problem: if one that was confirmed waits.
     """
-    for row in waiting_changes().select_for_update().filter(**_columns(level), folder=folder):
+    for row in waiting_changes().select_for_update().filter(**columns(level), folder=folder):
         if row.confirmed_at:
             raise Problem(_("A change of this is confirmed and waits. Cancel it first."), "folder")
         _cancel(row, timezone.now(), "rule.lapsed")
@@ -317,7 +317,7 @@ def _make_way(level: Level, folder: str) -> None:
 
 def _proposed(level: Level, folder: str, days: int | None, *, removes: bool, by: User | None) -> RuleChange:
     change = RuleChange.objects.create(
-        **_columns(level),
+        **columns(level),
         folder=folder,
         days=days,
         removes=removes,
@@ -346,14 +346,14 @@ def _cancel(row: RuleChange, now: datetime, action: str) -> None:
 
 def _make_rule(level: Level, folder: str, days: int | None, *, removes: bool, action: str) -> None:
     """Make something the rule of a level, or take its rule away, and record it as `action`."""
-    rows = RetentionRule.objects.filter(**_columns(level), folder=folder)
+    rows = RetentionRule.objects.filter(**columns(level), folder=folder)
     own = rows.select_for_update().first()
     before = {"rule_folder": folder, "rule_days": _as_said(own.days) if own else "inherit"}
     after = {"rule_folder": folder, "rule_days": "inherit" if removes else _as_said(days)}
     if removes:
         rows.delete()
     elif own is None:
-        RetentionRule.objects.create(**_columns(level), folder=folder, days=days)
+        RetentionRule.objects.create(**columns(level), folder=folder, days=days)
     else:
         rows.update(days=days, version=F("version") + 1, changed_at=timezone.now())
     target = _target(level)
@@ -436,14 +436,6 @@ def _lock(level: Level) -> Any:
 
 def _target(level: Level) -> Any:
     return Installation.objects.get() if level is None else level
-
-
-def _columns(level: Level) -> dict[str, Any]:
-    """Return the references of a row that is said for a level."""
-    columns: dict[str, Any] = {"customer": None, "domain": None, "mailbox": None}
-    if level is not None:
-        columns[type(level).__name__.lower()] = level
-    return columns
 
 
 def _customer_id(level: Level) -> int | None:

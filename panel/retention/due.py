@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 from django.db.models import QuerySet
 
@@ -26,20 +25,16 @@ from mailbackend.dovecot.doveadm import (
 from panel.accounts.models import Customer
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.report import Failure
+from panel.addresses.selectors import living_mailboxes
 from panel.core import mail
-from panel.retention.kept_copies import living_mailboxes
+from panel.retention.asking import in_halves
 from panel.retention.models import RuleChange
 from panel.retention.rules import Effective, Level, for_folder, said_in, with_change
 
 #: Mailboxes that one question is about, and messages that the folders of one question may hold: it bounds the answer.
 PAGE, MESSAGES_AT_ONCE = 50, 100_000
-#: Questions that one request may hold: a folder whose UIDs are high needs many.
-QUESTIONS_AT_ONCE = 500
 #: Seconds to wait for an answer.
 WAIT = 120.0
-
-_Asked = TypeVar("_Asked")
-_Answer = TypeVar("_Answer")
 
 #: What is said for a mailbox, by its key.
 Said = Mapping[int, Sequence[Effective]]
@@ -86,6 +81,21 @@ class Found:
 
     due: list[Due] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def mailboxes(self) -> int:
+        """In how many mailboxes something is due."""
+        return len({each.mailbox.pk for each in self.due})
+
+    @property
+    def messages(self) -> int:
+        """How many messages are due."""
+        return sum(each.messages for each in self.due)
+
+    @property
+    def bytes(self) -> int:
+        """Their size."""
+        return sum(each.bytes for each in self.due)
 
 
 def mailboxes_below(level: Level) -> QuerySet[Mailbox]:
@@ -200,7 +210,7 @@ def _ruled_folders(
     found: Found,
 ) -> Iterator[tuple[Due, int, int]]:
     """Yield the folders that hold something and that a rule ends messages in, the next UID, and how much they hold."""
-    for mailbox, answer in _in_halves(ruled, lambda some: api.folders_of([each.address for each in some])):
+    for mailbox, answer in in_halves(ruled, lambda some: api.folders_of([each.address for each in some])):
         if isinstance(answer, DoveadmError):
             _note(found, mailbox, answer)
             continue
@@ -223,7 +233,7 @@ def _ruled_folders(
 def _ask(api: Doveadm, asked: Sequence[tuple[Due, Old]], found: Found) -> None:
     """Count what the answers say; what is due in a folder is told once, in however many questions it was asked."""
     failed: set[int] = set()
-    answers = _in_halves(asked, lambda some: api.old_messages([old for _due, old in some]))
+    answers = in_halves(asked, lambda some: api.old_messages([old for _due, old in some]))
     for (due, _old), answer in answers:
         if not isinstance(answer, DoveadmError):
             due.add(answer)
@@ -233,35 +243,6 @@ def _ask(api: Doveadm, asked: Sequence[tuple[Due, Old]], found: Found) -> None:
     for due in {id(due): due for due, _old in asked}.values():
         if due.messages and id(due) not in failed and due not in found.due:
             found.due.append(due)
-
-
-def _in_halves(
-    asked: Sequence[_Asked], ask: Callable[[Sequence[_Asked]], Sequence[_Answer | DoveadmError]]
-) -> Iterator[tuple[_Asked, _Answer | DoveadmError]]:
-    """Ask about many, and yield what is answered of each; what fails as a whole is asked again in halves.
-
-    One of them may be what the mail service stumbles over: it shall keep nobody else waiting.
-
-    Raises:
-        NobodyListens: if the mail service does not run.
-    """
-    if len(asked) > QUESTIONS_AT_ONCE:
-        yield from _in_halves(asked[:QUESTIONS_AT_ONCE], ask)
-        yield from _in_halves(asked[QUESTIONS_AT_ONCE:], ask)
-        return
-    try:
-        answers = ask(asked)
-    except NobodyListens:
-        raise
-    except DoveadmError as err:
-        if len(asked) == 1:
-            yield asked[0], err
-            return
-        half = len(asked) // 2
-        yield from _in_halves(asked[:half], ask)
-        yield from _in_halves(asked[half:], ask)
-        return
-    yield from zip(asked, answers, strict=True)
 
 
 def _note(found: Found, mailbox: Mailbox, err: DoveadmError) -> None:

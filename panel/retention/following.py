@@ -19,6 +19,7 @@ from panel.accounts.models import Customer
 from panel.addresses.inherited import Level, inheriting_pop_policy, pop_policies, what_counts
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.report import Failure, Report
+from panel.addresses.selectors import living_mailboxes
 from panel.core import jobs, mail
 from panel.core.models import Installation
 from panel.retention.kept_copies import (
@@ -27,7 +28,6 @@ from panel.retention.kept_copies import (
     PAGE,
     end_copies,
     hidden_in,
-    living_mailboxes,
     note_copies,
     show_copies,
 )

@@ -30,9 +30,11 @@ from mailbackend.dovecot.doveadm import (
 from panel.addresses.inherited import POP_KEEP_DAYS, PopPolicy, pop_policies, what_counts
 from panel.addresses.models import Mailbox
 from panel.addresses.report import Failure, Report
-from panel.addresses.selectors import living_mailboxes as living_mailboxes
+from panel.addresses.selectors import living_mailboxes
 from panel.connections.models import Connection
 from panel.core import audit, jobs, mail
+from panel.core.keyset import pages_by_key
+from panel.retention.asking import in_halves
 from panel.retention.models import KeptCopy
 
 #: What the audit trail calls it.
@@ -245,7 +247,7 @@ def _end_in(mailboxes: QuerySet[Mailbox], *, now: datetime, dry_run: bool) -> tu
     mail.check_mail_root()
     report = Report()
     until = time.monotonic() + AT_A_TIME
-    for page in _pages(mailboxes):
+    for page in pages_by_key(mailboxes, PAGE):
         policies = pop_policies(page)
         keeping = [mailbox for mailbox in page if policies[mailbox.pk].deletes == _KEEP_DAYS]
         if not dry_run:
@@ -302,20 +304,9 @@ def _hidden_of(mailboxes: Sequence[Mailbox], report: Report) -> Iterator[tuple[M
     if not mailboxes:
         return
     api = mail.doveadm(timeout=WAIT)
-    try:
-        answers = api.hidden_messages([mailbox.address for mailbox in mailboxes])
-    except NobodyListens:
-        raise
-    except DoveadmError as err:
-        if len(mailboxes) == 1:
-            _add(report, mailboxes[0], err)
-            return
-        # One of them may hide more than fits into an answer: it shall keep nobody else waiting.
-        half = len(mailboxes) // 2
-        yield from _hidden_of(mailboxes[:half], report)
-        yield from _hidden_of(mailboxes[half:], report)
-        return
-    for mailbox, answer in zip(mailboxes, answers, strict=True):
+    # One of them may hide more than fits into an answer.
+    answers = in_halves(mailboxes, lambda some: api.hidden_messages([each.address for each in some]))
+    for mailbox, answer in answers:
         if isinstance(answer, UnknownMailbox):
             continue  # It was deleted or renamed a moment ago.
         if isinstance(answer, DoveadmError):
@@ -344,10 +335,3 @@ def _is_as_it_was(
 def _add(report: Report, mailbox: Mailbox, err: DoveadmError) -> None:
     problem = f"{err} The next run tries again."
     report.add(Failure(mailbox.address, problem, mended=False, mendable=True))
-
-
-def _pages(rows: QuerySet[Mailbox]) -> Iterator[list[Mailbox]]:
-    last = 0
-    while page := list(rows.filter(pk__gt=last).order_by("pk")[:PAGE]):
-        yield page
-        last = page[-1].pk

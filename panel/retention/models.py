@@ -132,6 +132,9 @@ class PurgeRun(models.Model):
         DONE = "done", pgettext_lazy("purge", "Done")
         CANCELLED = "cancelled", pgettext_lazy("purge", "Cancelled")
 
+    #: States that nothing follows after.
+    OVER = (State.DONE, State.CANCELLED)
+
     kind = models.CharField(max_length=10, choices=Kind.choices)
     change = models.ForeignKey(RuleChange, null=True, on_delete=models.SET_NULL, related_name="runs")
     now = models.DateTimeField()
@@ -173,7 +176,7 @@ class PurgeRun(models.Model):
     @property
     def is_over(self) -> bool:
         """Whether nothing follows any more."""
-        return self.state in (self.State.DONE, self.State.CANCELLED)
+        return self.state in self.OVER
 
     @property
     def goes_on(self) -> bool:

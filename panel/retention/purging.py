@@ -10,6 +10,7 @@ from mailbackend.dovecot.names import RECOVERABLE
 from panel.addresses import purging
 from panel.addresses.report import Failure, Report
 from panel.core import jobs, mail
+from panel.core.keyset import pages_by_key
 from panel.retention import changing, due, kept_copies, runs
 from panel.retention.models import PurgeRun, RuleChange
 
@@ -83,14 +84,13 @@ def count_by_rules(*, now: datetime) -> Report:
         DoveadmError: if the mail service does not answer.
     """
     mail.check_mail_root()
-    changes = list(_that_start_until(now))
-    report, after = Report(), 0
-    while page := list(due.mailboxes_below(None).filter(pk__gt=after)[: due.PAGE]):
-        after = page[-1].pk
+    changes = _that_start_until(now)
+    report = Report()
+    for page in pages_by_key(due.mailboxes_below(None), due.PAGE):
         found = due.find_due_with(page, now=now, changes=changes)
-        report.mailboxes += len({each.mailbox.pk for each in found.due})
-        report.messages += sum(each.messages for each in found.due)
-        report.bytes += sum(each.bytes for each in found.due)
+        report.mailboxes += found.mailboxes
+        report.messages += found.messages
+        report.bytes += found.bytes
         for failure in found.failures:
             report.add(failure)
         jobs.note_progress(report.as_json())

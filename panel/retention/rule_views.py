@@ -32,9 +32,8 @@ from panel.addresses.selectors import living_domains_for, mailboxes_for
 from panel.core.errors import Problem
 from panel.core.models import Installation
 from panel.core.pages import handle_form, page_of, press_button
-from panel.retention import changing, runs
+from panel.retention import changing, due, runs
 from panel.retention.changing import FOLDER_MAX, Figures
-from panel.retention.kept_copies import living_mailboxes
 from panel.retention.models import PurgeItem, PurgeRun, RuleChange
 from panel.retention.rule_forms import ConfirmChangeForm, RecoveryForm, RuleForm
 from panel.retention.rules import ROLES, Effective, Level, folder_name, for_folder, said_at
@@ -284,7 +283,7 @@ def _preview(request: HttpRequest, change: RuleChange, place: Place) -> dict[str
     if run is not None and figures is not None:
         context["page_obj"] = page_of(request, _items(person_of(request), run))
     if context["counting"]:
-        context["total"] = _living_at(place.level).count()
+        context["total"] = due.mailboxes_below(place.level).count()
     return context
 
 
@@ -299,17 +298,6 @@ def _items(person: User, run: PurgeRun) -> QuerySet[PurgeItem]:
     seen = mailboxes_for(person).order_by().values("pk")
     rows = run.items.select_related("mailbox__domain").filter(mailbox__in=seen, messages__gt=0)
     return rows.order_by("mailbox__address", "folder", "pk")
-
-
-def _living_at(level: Level) -> QuerySet[Mailbox]:
-    mailboxes = living_mailboxes().order_by()
-    if isinstance(level, Mailbox):
-        return mailboxes.filter(pk=level.pk)
-    if isinstance(level, Domain):
-        return mailboxes.filter(domain=level)
-    if isinstance(level, Customer):
-        return mailboxes.filter(domain__customer=level)
-    return mailboxes
 
 
 def _lines(said: list[Effective], place: Place, person: User) -> Iterator[Line]:

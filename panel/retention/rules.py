@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -46,7 +47,7 @@ class Effective:
 
 def rules_of(level: Level) -> list[RetentionRule]:
     """Return what is said for just this level, by folder."""
-    return list(RetentionRule.objects.filter(_of(level)).order_by("folder"))
+    return list(RetentionRule.objects.filter(Q(**columns(level))).order_by("folder"))
 
 
 def effective_rules(mailboxes: Iterable[Mailbox]) -> dict[int, list[Effective]]:
@@ -93,7 +94,7 @@ def effective_at(level: Level) -> list[Effective]:
     levels = levels_of(level)
     said = Q()
     for each in levels:
-        said |= _of(each)
+        said |= Q(**columns(each))
     by_level: dict[tuple[str, int | None], list[RetentionRule]] = {}
     for rule in RetentionRule.objects.filter(said):
         by_level.setdefault(_key(rule), []).append(rule)
@@ -105,7 +106,7 @@ def said_at(level: Level) -> list[Effective]:
     levels = {_key_of(each): each for each in levels_of(level)}
     said = Q()
     for each in levels.values():
-        said |= _of(each)
+        said |= Q(**columns(each))
     rules = RetentionRule.objects.filter(said).order_by("folder")
     return [Effective(rule.folder, rule.days, rule, levels[_key(rule)]) for rule in rules]
 
@@ -160,6 +161,14 @@ def folder_name(folder: str) -> str:
     return names.get(folder, folder)
 
 
+def columns(level: Level) -> dict[str, Any]:
+    """Return the references of a row that is said for a level."""
+    columns: dict[str, Any] = {"customer": None, "domain": None, "mailbox": None}
+    if level is not None:
+        columns[type(level).__name__.lower()] = level
+    return columns
+
+
 def levels_of(level: Level) -> list[Level]:
     """Return a level and those that it inherits from, the nearest first; the last is the platform."""
     found: list[Level] = []
@@ -210,12 +219,6 @@ def _is_sooner(after: int | None, before: int | None) -> bool:
 def _distance(level: Level) -> int:
     """How far a level is from a mailbox."""
     return next((n for n, kind in enumerate((Mailbox, Domain, Customer)) if isinstance(level, kind)), 3)
-
-
-def _of(level: Level) -> Q:
-    if level is None:
-        return Q(customer=None, domain=None, mailbox=None)
-    return Q(**{type(level).__name__.lower(): level})
 
 
 def _key(rule: RetentionRule) -> tuple[str, int | None]:

@@ -62,7 +62,7 @@ def show_purge_run(request: HttpRequest, pk: int) -> HttpResponse:
     page = page_of(request, _items(run, state))
     for item in page.object_list:
         labelled: Any = item
-        labelled.folder_label = runs.described(item.folder)
+        labelled.folder_label = folder_name(item.folder) if item.folder else ""
         labelled.badge = _ITEM_BADGES[PurgeItem.State(item.state)]
     total = due.mailboxes_below(run.change.level if run.change else None).count() if run.is_counting else 0
     context = {

@@ -28,7 +28,7 @@ from panel.core.errors import Conflict
 from panel.core.processes import is_gone, this_process
 from panel.retention import due
 from panel.retention.models import PurgeItem, PurgeRun, RuleChange
-from panel.retention.rules import Effective, Level, folder_name, for_folder, said_in
+from panel.retention.rules import Effective, Level, for_folder, said_in
 
 #: The jobs that count and that purge.
 COUNTING, PURGING = "count_purge", "purge_by_rules"
@@ -50,8 +50,6 @@ RUNS_BEFORE = 14
 NAMED = 200
 
 _State, _Item = PurgeRun.State, PurgeItem.State
-#: States that nothing follows after.
-OVER = (_State.DONE, _State.CANCELLED)
 
 
 class _Stopped(Exception):
@@ -85,7 +83,7 @@ def start_run(kind: PurgeRun.Kind, now: datetime) -> PurgeRun:
 
 def cancel(run: PurgeRun) -> None:
     """Have a run purge nothing more, unless it is over. What it purged can be recovered."""
-    rows = PurgeRun.objects.filter(pk=run.pk).exclude(state__in=OVER)
+    rows = PurgeRun.objects.filter(pk=run.pk).exclude(state__in=PurgeRun.OVER)
     rows.update(state=_State.CANCELLED, finished_at=timezone.now(), changed_at=timezone.now())
 
 
@@ -96,7 +94,7 @@ def cancel_by_hand(run: PurgeRun) -> None:
         Conflict: if it is over.
     """
     with transaction.atomic():
-        _locked(run, from_states=[state for state in _State if state not in OVER])
+        _locked(run, from_states=[state for state in _State if state not in PurgeRun.OVER])
         cancel(run)
         audit.record(CANCELLED, target=run)
 
@@ -325,9 +323,9 @@ def _keep(run: PurgeRun, page: Sequence[Mailbox], found: due.Found) -> None:
         run.looked_at += len(page)
     if len(page) < due.PAGE:
         run.state, run.counted_at = _State.COUNTED, timezone.now()
-    run.mailboxes += len({each.mailbox.pk for each in found.due})
-    run.messages += sum(each.messages for each in found.due)
-    run.bytes += sum(each.bytes for each in found.due)
+    run.mailboxes += found.mailboxes
+    run.messages += found.messages
+    run.bytes += found.bytes
     oldest = [run.oldest, *(each.oldest for each in found.due)]
     newest = [run.newest, *(each.newest for each in found.due)]
     run.oldest = min((at for at in oldest if at), default=None)
@@ -426,7 +424,9 @@ def _claim(item: PurgeItem) -> bool:
 def _free_from_the_dead(item: PurgeItem) -> None:
     """Settle what a run that is over has left at work in the mailbox."""
     others = PurgeItem.objects.filter(mailbox=item.mailbox_id, busy=True).exclude(pk=item.pk)
-    for other in others.filter(run__state__in=OVER).select_related("run", "mailbox__domain__customer"):
+    for other in others.filter(run__state__in=PurgeRun.OVER).select_related(
+        "run", "mailbox__domain__customer"
+    ):
         _settle(other.run, other)
         PurgeItem.objects.filter(pk=other.pk).update(busy=False)
 
@@ -577,8 +577,3 @@ def _finish(run: PurgeRun) -> None:
 def _progress_of(run: PurgeRun) -> dict[str, Any]:
     run.refresh_from_db()
     return {"mailboxes": run.purged_mailboxes, "messages": run.purged_messages, "bytes": run.purged_bytes}
-
-
-def described(folder: str) -> str:
-    """Return what people call the folder of an item; empty where it is about the whole mailbox."""
-    return folder_name(folder) if folder else ""

@@ -7,11 +7,11 @@ from typing import Any
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from panel.addresses.selectors import living_mailboxes
 from panel.core.clock import moment
-from panel.core.jobs import job_kind, start_job, unfinished
+from panel.core.jobs import job_kind, start_alone, start_job
 from panel.core.schedule import look
 from panel.retention import following, kept_copies, making_room, purging, runs, switching
-from panel.retention.kept_copies import living_mailboxes
 from panel.retention.models import PurgeRun
 
 
@@ -126,11 +126,8 @@ def show_hidden_messages(*, mailbox: int) -> dict[str, Any]:
 @look(_("Looking where POP deleted something"))
 def start_noting_kept_copies() -> None:
     """Start the job above where POP deleted something lately: mostly nothing did."""
-    if (
-        kept_copies.lately_deleted_from(timezone.now()).exists()
-        and not unfinished("note_kept_copies").exists()
-    ):
-        start_job("note_kept_copies")
+    if kept_copies.lately_deleted_from(timezone.now()).exists():
+        start_alone("note_kept_copies")
 
 
 @look(_("Looking for mailboxes that are almost full"))

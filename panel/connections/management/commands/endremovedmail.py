@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_noop
 
-from panel.addresses.ending_command import EndingCommand
+from panel.addresses.rehearsed_command import RehearsedCommand
 
 
-class Command(EndingCommand):
+class Command(RehearsedCommand):
     """End removed mail."""
 
     help = gettext_noop(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.utils.translation import gettext_noop
 
-from panel.addresses.ending_command import EndingCommand
+from panel.addresses.rehearsed_command import RehearsedCommand
 
 
-class Command(EndingCommand):
+class Command(RehearsedCommand):
     """Purge deleted mailboxes and domains, end kept copies, and purge by the rules."""
 
     help = gettext_noop(
@@ -18,4 +18,7 @@ class Command(EndingCommand):
         "retention: these messages can be recovered."
     )
     job = "purge"
-    arguments: ClassVar[dict[str, Any]] = {"asked": True}
+
+    def job_arguments(self, **_options: Any) -> dict[str, Any]:
+        """Tell the job that somebody asks: it purges by the rules too, here and now."""
+        return {"asked": True}
