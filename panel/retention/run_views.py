@@ -124,7 +124,8 @@ def _describe(run: PurgeRun) -> None:
 
 def _title(run: PurgeRun) -> str:
     if run.change is None:
-        return str(run.get_kind_display())
+        nightly = run.kind == PurgeRun.Kind.NIGHTLY
+        return _("All rules, each night") if nightly else _("All rules, asked for")
     level = run.change.level
     whose = _("platform") if level is None else getattr(level, "unicode_name", str(level))
     return _("%(folder)s of %(whose)s") % {"folder": folder_name(run.change.folder), "whose": whose}

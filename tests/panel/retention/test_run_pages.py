@@ -67,7 +67,18 @@ def test_a_run_is_told_while_it_counts_while_it_purges_and_when_it_is_done(
     assert "3 of 3 messages purged." in page
     assert cast.mailbox.address in page
     assert "Cancel the purge" not in page
-    assert "3 of 3 messages purged." in body(client, "list_purge_runs")
+    listed = body(client, "list_purge_runs")
+    assert "3 of 3 messages purged." in listed
+    assert "All rules, each night" in listed
+
+
+def test_a_rule_is_told_in_the_readers_language(cast: Cast, run: PurgeRun, signed_in: SignedIn) -> None:
+    client = signed_in(cast.admin)
+    assert "Trash: 30 days (the platform)" in body(client, "show_purge_run", run.pk)
+    client.defaults["HTTP_ACCEPT_LANGUAGE"] = "fr"
+    page = body(client, "show_purge_run", run.pk)
+    assert "Trash\N{NO-BREAK SPACE}: 30 jours (la plateforme)" in page
+    assert "Toutes les règles, chaque nuit" in page
 
 
 def test_what_failed_is_told_with_its_reason_and_listed_first(
