@@ -249,9 +249,10 @@ def _mark(page: Sequence[Mailbox], cutoff: datetime) -> list[Mailbox]:
     """
     due = due_mailboxes(cutoff).filter(pk__in=[mailbox.pk for mailbox in page])
     with transaction.atomic():
-        marked = list(
-            due.select_for_update(of=("self", "domain")).select_related("domain").order_by("domain", "pk")
-        )
+        # Domains before mailboxes, as whoever restores or holds one locks them: else each could wait for the other.
+        domains = Domain.objects.filter(pk__in={mailbox.domain_id for mailbox in page}).order_by("pk")
+        list(domains.select_for_update())
+        marked = list(due.select_for_update(of=("self",)).select_related("domain").order_by("domain", "pk"))
         new = Mailbox.objects.filter(pk__in=[mailbox.pk for mailbox in marked], purging_at=None)
         new.update(purging_at=timezone.now(), version=F("version") + 1)
     return marked
