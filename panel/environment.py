@@ -43,6 +43,7 @@ class Environment:
         mail_host: the name that clients are told.
         mail_listen: IP addresses of the mail service.
         mail_ports: its four ports.
+        smtp_host, smtp_port: the host's submission server, which mail programs are told; no host for none.
         tls_certificate, tls_key: an own certificate by path, or empty for one of the private CA's.
         dovecot_bin: the dovecot program, or empty to find it.
         dns_servers: who is asked for customers' DNS records, address and port, or nobody for the system's resolvers.
@@ -64,6 +65,8 @@ class Environment:
     mail_host: str
     mail_listen: tuple[str, ...]
     mail_ports: Ports
+    smtp_host: str
+    smtp_port: int
     tls_certificate: str
     tls_key: str
     dovecot_bin: str
@@ -102,7 +105,7 @@ def read_environment() -> Environment:
             panel_port=port,
             panel_url=_panel_url(env.str("PANEL_URL", "") or f"http://localhost:{port}"),
             trusted_proxies=_addresses("TRUSTED_PROXIES", env.str("TRUSTED_PROXIES", "")),
-            mail_host=_mail_host(env.str("MAIL_HOST", "localhost")),
+            mail_host=_host_name("MAIL_HOST", env.str("MAIL_HOST", "localhost")),
             mail_listen=_addresses("MAIL_LISTEN", env.str("MAIL_LISTEN", "127.0.0.1")),
             mail_ports=Ports(
                 imap=_port("IMAP_PORT", env.str("IMAP_PORT", "1143")),
@@ -110,6 +113,8 @@ def read_environment() -> Environment:
                 pop3=_port("POP3_PORT", env.str("POP3_PORT", "1110")),
                 pop3s=_port("POP3S_PORT", env.str("POP3S_PORT", "1995")),
             ),
+            smtp_host=_smtp_host(env.str("SMTP_HOST", "")),
+            smtp_port=_smtp_port(env.str("SMTP_PORT", "465")),
             tls_certificate=env.str("TLS_CERTIFICATE", ""),
             tls_key=env.str("TLS_KEY", ""),
             dovecot_bin=env.str("DOVECOT_BIN", ""),
@@ -118,7 +123,7 @@ def read_environment() -> Environment:
             email_url=_email_url(env.str("EMAIL_URL", "")),
             email_from=_sender(
                 env.str("EMAIL_FROM", ""),
-                mail_host=_mail_host(env.str("MAIL_HOST", "localhost")),
+                mail_host=_host_name("MAIL_HOST", env.str("MAIL_HOST", "localhost")),
                 name=brand.name,
             ),
             brand=brand,
@@ -162,6 +167,21 @@ def _port(name: str, value: str) -> int:
     if not re.fullmatch(r"[0-9]{1,5}", value) or int(value) > 65535:
         raise EnvironmentProblem(f"{name} is {value!r}: give a port number from 1 to 65535, or 0 for none.")
     return int(value)
+
+
+def _smtp_host(value: str) -> str:
+    """What mail programs are told goes into formats of many kinds: it is a plain name, or nothing."""
+    name = _host_name("SMTP_HOST", value)
+    if name and not re.fullmatch(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", name):
+        raise EnvironmentProblem(f"SMTP_HOST is {value!r}: write a host name such as smtp.example.com.")
+    return name
+
+
+def _smtp_port(value: str) -> int:
+    port = _port("SMTP_PORT", value)
+    if not port:
+        raise EnvironmentProblem("SMTP_PORT is 0: leave SMTP_HOST empty where mail is sent elsewhere.")
+    return port
 
 
 def _host_and_port(name: str, value: str) -> tuple[str, int]:
@@ -217,14 +237,14 @@ def _time_zone(name: str) -> str:
     return name
 
 
-def _mail_host(value: str) -> str:
-    name = value.strip().rstrip(".").lower()
-    if name.isascii():
-        return name
+def _host_name(name: str, value: str) -> str:
+    host = value.strip().rstrip(".").lower()
+    if host.isascii():
+        return host
     try:
-        return name.encode("idna").decode("ascii")
+        return host.encode("idna").decode("ascii")
     except UnicodeError as err:
-        raise EnvironmentProblem(f"MAIL_HOST is {value!r}, which is not a host name.") from err
+        raise EnvironmentProblem(f"{name} is {value!r}, which is not a host name.") from err
 
 
 def _addresses(name: str, value: str) -> tuple[str, ...]:

@@ -80,6 +80,7 @@ INSTALLED_APPS = [
     "panel.connections",
     "panel.quotas",
     "panel.retention",
+    "panel.clients",
     "panel.service",
 ]
 MIDDLEWARE = [

@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("panel.connections.urls")),
     path("", include("panel.quotas.urls")),
     path("", include("panel.retention.urls")),
+    path("", include("panel.clients.urls")),
     path("", include("panel.core.urls")),
 ]
 

@@ -34,6 +34,7 @@ from panel.addresses.hub import hub, mailbox_of_page, restorable_until
 from panel.addresses.inherited import what_counts
 from panel.addresses.limit_words import below_what_it_holds, saved_limit
 from panel.addresses.limits import given_on
+from panel.addresses.mail_servers import protocols_of_mailbox, servers_of
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.password_links import link_works
 from panel.addresses.strength import strength
@@ -330,7 +331,7 @@ def show_mailbox_usage(request: HttpRequest, pk: int) -> HttpResponse:
 def set_up_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     """What a mail program is told to use a mailbox."""
     mailbox = mailbox_of_page(request, pk)
-    context = {**hub(request, mailbox), "settings": _client_settings(mailbox)}
+    context = {**hub(request, mailbox), "servers": servers_of(protocols_of_mailbox(mailbox))}
     return render(request, "addresses/set_up_mailbox.html", context)
 
 
@@ -530,26 +531,3 @@ def _usage(mailbox: Mailbox) -> dict[str, int | None] | None:
     if quota is None:
         return None
     return {"used_bytes": quota.used_bytes, "messages": quota.messages, "limit_bytes": mailbox.quota_bytes}
-
-
-def _client_settings(mailbox: Mailbox) -> list[dict[str, Any]]:
-    """Return what a mail program is told, IMAP first; encrypted from the start before STARTTLS (RFC 8314)."""
-    ports = settings.ENVIRONMENT.mail_ports
-    imap, pop3 = ("imap" in mailbox.protocols), ("pop3" in mailbox.protocols)
-    offered = [
-        ("IMAP", ports.imaps, "SSL/TLS", imap),
-        ("IMAP", ports.imap, "STARTTLS", imap),
-        ("POP3", ports.pop3s, "SSL/TLS", pop3),
-        ("POP3", ports.pop3, "STARTTLS", pop3),
-    ]
-    return [
-        {
-            "protocol": protocol,
-            "host": settings.ENVIRONMENT.mail_host,
-            "port": port,
-            "security": security,
-            "user": mailbox.address,
-        }
-        for protocol, port, security, on in offered
-        if on and port
-    ]

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
@@ -27,20 +25,6 @@ from panel.retention.kept_copies import hidden_in
 #: Seconds that a page waits to be told what POP hides.
 WAIT = 5.0
 RESTORING = "restore_what_pop_deleted"
-
-
-@dataclass(frozen=True)
-class ServerSetting:
-    """What a mail program is told.
-
-    Attributes:
-        host, port: where.
-        security: as programs call it.
-    """
-
-    host: str
-    port: int
-    security: str
 
 
 def hidden_count(mailbox: Mailbox) -> int | None:
@@ -129,16 +113,6 @@ def restore_what_pop_deleted(mailbox: Mailbox, *, until: str) -> dict[str, Any]:
     uids = frozenset(rows.values_list("uid", flat=True))
     result = restore(mailbox, Choice(uids=uids)) if uids else None
     return {} if result is None else {"asked": result.asked} | result.as_json(mailbox)
-
-
-def server_settings(protocol: str) -> list[ServerSetting]:
-    """Return what a mail program is told to use a protocol; encrypted from the start before STARTTLS (RFC 8314)."""
-    ports = settings.ENVIRONMENT.mail_ports
-    plain, encrypted = (ports.imap, ports.imaps) if protocol == "imap" else (ports.pop3, ports.pop3s)
-    offered = ((encrypted, "SSL/TLS"), (plain, "STARTTLS"))
-    return [
-        ServerSetting(settings.ENVIRONMENT.mail_host, port, security) for port, security in offered if port
-    ]
 
 
 def days_kept(mailbox: Mailbox) -> int:

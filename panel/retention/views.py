@@ -18,6 +18,7 @@ from panel.accounts.access import manager_of, open_to_owners
 from panel.addresses import services
 from panel.addresses.hub import hub, mailbox_of_page
 from panel.addresses.inherited import what_counts
+from panel.addresses.mail_servers import incoming_servers
 from panel.addresses.models import Mailbox
 from panel.connections.removals import recovery_time
 from panel.core.models import Job
@@ -113,7 +114,7 @@ def _context(request: HttpRequest, mailbox: Mailbox, protocol: str) -> dict[str,
         "here_tab": "show_mailbox_settings",
         "counts": what_counts(mailbox),
         "hidden": switching.hidden_count(mailbox),
-        "servers": switching.server_settings(protocol),
+        "servers": incoming_servers(protocol),
         "recovery_days": recovery_time(mailbox).days,
     }
 
