@@ -44,6 +44,8 @@ def settings(data_dir: DataDir) -> Environment:
         mail_host="localhost",
         mail_listen=("127.0.0.1",),
         mail_ports=Ports(),
+        smtp_host="",
+        smtp_port=465,
         tls_certificate="",
         tls_key="",
         dovecot_bin="",
