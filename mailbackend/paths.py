@@ -114,6 +114,11 @@ class DataDir:
         return self.root / "static"
 
     @property
+    def clients(self) -> Path:
+        """What the host tells of mail programs in its own words; made by the host, or not there."""
+        return self.root / "clients"
+
+    @property
     def redis_socket(self) -> Path:
         """The private Redis."""
         return self.root / "redis" / "redis.sock"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from panel.clients import trust_views
+
+urlpatterns = [
+    path("setup/ca.crt", trust_views.authority_certificate, name="authority_certificate"),
+]

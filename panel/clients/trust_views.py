@@ -1,0 +1,27 @@
+"""The certificate of the host's own authority, for programs that are to trust it."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from panel.clients.programs import authority_url
+
+
+@require_safe
+def authority_certificate(_request: HttpRequest) -> HttpResponse:
+    """The certificate in PEM (RFC 7468), as devices take it; 404 where everybody trusts the servers' anyway."""
+    if not authority_url():
+        raise Http404(_("The servers' certificate is one that every device trusts."))
+    try:
+        certificate = (settings.DATA_DIR.tls / "ca.crt").read_bytes()
+    except FileNotFoundError as err:
+        raise Http404(_("The certificate has not been made yet.")) from err
+    name = f"{settings.ENVIRONMENT.mail_host}-ca.crt"
+    return HttpResponse(
+        certificate,
+        content_type="application/x-x509-ca-cert",
+        headers={"Content-Disposition": f'inline; filename="{name}"'},
+    )
