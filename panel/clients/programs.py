@@ -30,6 +30,8 @@ DEVICES = content_files.DEVICES
 #: What we bring along.
 BUILT_IN = Path(__file__).resolve().parent / "content"
 
+#: An address of a page that means nothing else to a shell or a configuration file.
+_PLAIN_URL = re.compile(r"(?:https?://[A-Za-z0-9._:/\[\]-]+)?\Z")
 _HOST_NAME = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?\Z")
 
 
@@ -66,6 +68,8 @@ class Facts:
         for server in filter(None, (self.server, self.outgoing)):
             if not _HOST_NAME.match(server.host):
                 raise ValueError(f"Not a host name: {server.host!r}.")
+        if not _PLAIN_URL.match(self.authority_url):
+            raise ValueError(f"Not a plain address of a page: {self.authority_url!r}.")
 
     @property
     def values(self) -> Mapping[str, str | int]:
@@ -199,7 +203,7 @@ def guide(program: Program, protocol: str, facts: Facts) -> Guide | None:
         return None
     return Guide(
         steps=_filled(instructions.steps, facts),
-        files=tuple(_file(file, facts) for file in instructions.files),
+        files=_files(instructions.files, facts),
         leave_copy=_filled(instructions.leave_copy, facts),
         leave_copy_default=fill(instructions.leave_copy_default, facts.values),
     )
@@ -276,5 +280,9 @@ def _filled(texts: tuple[str, ...], facts: Facts) -> tuple[str, ...]:
     return tuple(text for text in filled if text)
 
 
-def _file(file: File, facts: Facts) -> ConfigurationFile:
-    return ConfigurationFile(fill(file.name, facts.values), fill(file.text, facts.values))
+def _files(files: tuple[File, ...], facts: Facts) -> tuple[ConfigurationFile, ...]:
+    """Return the files filled in; without those that a program cannot have here."""
+    filled = (
+        ConfigurationFile(fill(each.name, facts.values), fill(each.text, facts.values)) for each in files
+    )
+    return tuple(file for file in filled if file.text.strip())
