@@ -33,7 +33,7 @@ ALLOWED_HOSTS = sorted(
     {_as_host(_panel_host), _as_host(ENVIRONMENT.panel_host), "localhost", "127.0.0.1", "[::1]"}
 )
 #: Names of the URLs that hosted domains answer.
-PUBLIC_URL_NAMES: frozenset[str] = frozenset({"authority_certificate"})
+PUBLIC_URL_NAMES: frozenset[str] = frozenset({"authority_certificate", "pop_or_imap"})
 CSRF_TRUSTED_ORIGINS = [ENVIRONMENT.panel_url]
 _https = ENVIRONMENT.panel_url.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https

@@ -162,7 +162,11 @@ def read_folder(folder: Path, languages: tuple[str, ...], *, beside: Contents | 
     """
     own: dict[tuple[str, str], Content] = {}
     broken = []
-    for path in sorted(folder.glob("*.toml")):
+    try:
+        paths = files_in(folder)
+    except OSError as err:
+        return Found(dict(beside or {}), (Broken(folder, _cannot_be_read(err)),))
+    for path in paths:
         try:
             content = read_file(path, languages)
         except ContentProblem as err:
@@ -184,6 +188,18 @@ def read_folder(folder: Path, languages: tuple[str, ...], *, beside: Contents | 
             continue
         contents.update({(slug, code): each for code, each in merged.items() if each is not None})
     return Found(contents, tuple(broken))
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files of a folder that are to be read; none where there is no such folder.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+    except (FileNotFoundError, NotADirectoryError):
+        return []
 
 
 def _disagreement(slug: str, merged: Mapping[str, Content | None]) -> str:
@@ -240,9 +256,13 @@ def _parse(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as err:
         raise ContentProblem(f"it is not TOML: {err}.") from err
     except OSError as err:
-        raise ContentProblem(f"it cannot be read ({err.strerror}): give its account the right to.") from err
+        raise ContentProblem(_cannot_be_read(err)) from err
     except RecursionError as err:
         raise ContentProblem("it is nested too deeply: see docs/mail-programs.md.") from err
+
+
+def _cannot_be_read(err: OSError) -> str:
+    return f"it cannot be read ({err.strerror}): let the account of the service read it."
 
 
 def _instructions(section: Any, protocol: str) -> Instructions:

@@ -233,14 +233,18 @@ def _told() -> _Told:
 
 def _state_of(folder: Path) -> tuple[tuple[str, int, int], ...]:
     """Return what changes when a file of the folder does."""
-    found = []
     try:
-        for path in sorted(folder.glob("*.toml")):
-            state = path.stat()
-            found.append((path.name, state.st_mtime_ns, state.st_size))
+        return tuple(_state_of_file(path) for path in content_files.files_in(folder))
     except OSError as err:
-        logger.warning("What is told of mail programs in %s cannot be read: %s.", folder, err.strerror)
-    return tuple(found)
+        return ((str(err), 0, 0),)
+
+
+def _state_of_file(path: Path) -> tuple[str, int, int]:
+    try:
+        state = path.stat()
+    except OSError as err:
+        return str(err), 0, 0
+    return path.name, state.st_mtime_ns, state.st_size
 
 
 @lru_cache(maxsize=4)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from django.urls import path
 
-from panel.clients import trust_views
+from panel.clients import choice_views, trust_views
 
 urlpatterns = [
+    path("pop-or-imap/", choice_views.pop_or_imap, name="pop_or_imap"),
     path("setup/ca.crt", trust_views.authority_certificate, name="authority_certificate"),
 ]
