@@ -36,7 +36,16 @@ FOR_RUNNING = (
 )
 #: As root: gives the service account the way through a closed parent folder.
 FOR_ROOT = ("acl",)
-FOR_TESTS = ("chromium", "fonts-dejavu-core", "postgresql", "isync", "getmail6", "fetchmail", "mutt")
+FOR_TESTS = (
+    "chromium",
+    "fonts-dejavu-core",
+    "postgresql",
+    "isync",
+    "getmail6",
+    "fetchmail",
+    "mutt",
+    "offlineimap3",
+)
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
 #: In a folder of root, which outlives a restart of the machine.

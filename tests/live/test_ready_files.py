@@ -174,7 +174,9 @@ def _connections(box: Box, protocol: str) -> list[dict[str, str]]:
     return [row for row in rows if row["protocol"] == protocol]
 
 
-@pytest.mark.parametrize(("language", "security"), [("en", TLS), ("fr", STARTTLS)])
+@pytest.mark.parametrize(
+    ("language", "security"), [("en", TLS), pytest.param("fr", STARTTLS, marks=pytest.mark.long)]
+)
 def test_mbsync(box: Box, home: Path, language: str, security: str) -> None:
     follow("mbsync", language, facts(box, "imap", security), home)
     run("mbsync -a", home=home)
@@ -185,10 +187,8 @@ def test_mbsync(box: Box, home: Path, language: str, security: str) -> None:
     assert sorted(box.subjects()) == ALL
 
 
-@pytest.mark.parametrize("language", ["en", "fr"])
+@pytest.mark.parametrize("language", [pytest.param("en", marks=pytest.mark.long), "fr"])
 def test_offlineimap(box: Box, home: Path, language: str) -> None:
-    if not shutil.which("offlineimap"):
-        pytest.skip("offlineimap is not installed: apt-get install offlineimap3")
     follow("offlineimap", language, facts(box, "imap"), home)
     run("offlineimap -o -u basic", home=home)
     folder = home / "Mail" / box.address
@@ -197,7 +197,9 @@ def test_offlineimap(box: Box, home: Path, language: str) -> None:
     assert_seen(box, "imap")
 
 
-@pytest.mark.parametrize(("protocol", "language"), [("pop3", "en"), ("imap", "fr")])
+@pytest.mark.parametrize(
+    ("protocol", "language"), [("pop3", "en"), pytest.param("imap", "fr", marks=pytest.mark.long)]
+)
 def test_getmail(box: Box, home: Path, protocol: str, language: str) -> None:
     follow("getmail", language, facts(box, protocol), home)
     folder = home / "Mail" / box.address
@@ -217,7 +219,12 @@ def test_getmail(box: Box, home: Path, protocol: str, language: str) -> None:
 
 @pytest.mark.parametrize(
     ("protocol", "language", "security"),
-    [("pop3", "en", TLS), ("pop3", "fr", STARTTLS), ("imap", "fr", TLS), ("imap", "en", STARTTLS)],
+    [
+        ("pop3", "fr", TLS),
+        pytest.param("pop3", "en", STARTTLS, marks=pytest.mark.long),
+        pytest.param("imap", "fr", TLS, marks=pytest.mark.long),
+        pytest.param("imap", "en", STARTTLS, marks=pytest.mark.long),
+    ],
 )
 def test_fetchmail(box: Box, home: Path, protocol: str, language: str, security: str) -> None:
     follow("fetchmail", language, facts(box, protocol, security), home)
@@ -232,7 +239,12 @@ def test_fetchmail(box: Box, home: Path, protocol: str, language: str, security:
 
 @pytest.mark.parametrize(
     ("protocol", "language", "security"),
-    [("pop3", "fr", TLS), ("pop3", "en", STARTTLS), ("imap", "en", TLS), ("imap", "fr", STARTTLS)],
+    [
+        ("imap", "en", TLS),
+        pytest.param("imap", "fr", STARTTLS, marks=pytest.mark.long),
+        pytest.param("pop3", "fr", TLS, marks=pytest.mark.long),
+        pytest.param("pop3", "en", STARTTLS, marks=pytest.mark.long),
+    ],
 )
 def test_mutt(box: Box, home: Path, protocol: str, language: str, security: str) -> None:
     follow("mutt", language, facts(box, protocol, security), home)
@@ -246,13 +258,18 @@ def test_mutt(box: Box, home: Path, protocol: str, language: str, security: str)
     assert sorted(box.subjects()) == ALL
 
 
-@pytest.mark.parametrize("slug", ["mbsync", "offlineimap", "getmail", "fetchmail"])
+@pytest.mark.parametrize(
+    "slug",
+    [
+        "mbsync",
+        "getmail",
+        *(pytest.param(slug, marks=pytest.mark.long) for slug in ("offlineimap", "fetchmail")),
+    ],
+)
 def test_without_the_authority_nothing_connects(box: Box, home: Path, slug: str) -> None:
     """The files check certificates: without that of our authority, which no system knows, the password is not sent."""
     told = facts(box, "imap")
     trusting = Facts(told.address, told.server, told.outgoing, told.pop)
-    if slug == "offlineimap" and not shutil.which("offlineimap"):
-        pytest.skip("offlineimap is not installed: apt-get install offlineimap3")
     follow(slug, "en", trusting, home)
     command = {"mbsync": "mbsync -a", "offlineimap": "offlineimap -o -u basic"}.get(slug, slug)
     said = run(command, home=home, typed=box.password, fine=tuple(range(256)))
