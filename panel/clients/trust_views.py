@@ -7,9 +7,11 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from panel.accounts.access import open_to_owners
 from panel.clients.programs import authority_url
 
 
+@open_to_owners
 @require_safe
 def authority_certificate(_request: HttpRequest) -> HttpResponse:
     """The certificate in PEM (RFC 7468), as devices take it; 404 where everybody trusts the servers' anyway."""

@@ -52,7 +52,8 @@ def furnish(stand: Stand) -> list[Visitor]:
     _connect(Box(stand, "anna@martin.test", PASSWORD, Path("/")))
     return [
         Visitor(
-            "anonymous", also=("/sign-in/", "/password/forgotten/", "/nowhere/", "/invitations/?token=x")
+            "anonymous",
+            also=("/sign-in/", "/password/forgotten/", "/nowhere/", "/invitations/?token=x", "/pop-or-imap/"),
         ),
         Visitor(
             "admin",

@@ -122,6 +122,8 @@ ASKERS: dict[str, Callable[[Stage], User | None]] = {
 #: What answers whoever is not signed in with something of its own.
 PUBLIC = {
     "healthz",
+    "authority_certificate",
+    "pop_or_imap",
     "accept_invitation",
     "choose_mailbox_password",
     "account_login",
