@@ -59,16 +59,21 @@ def fill_trash(domain: str, mailboxes: int, messages: int) -> dict[str, Any]:
 
 
 def purge(at: str) -> dict[str, Any]:
-    """Count what is due at a moment, and purge it.
+    """Count what is due at a moment, which is the preview, and purge it.
 
     Returns:
-        `seconds`, the `messages` purged, and the `failures`.
+        `seconds` of the purge and of the `preview`, the `messages` purged, and the `failures`.
     """
     started = time.perf_counter()
     report = purge_by_rules(now=datetime.fromisoformat(at))
-    seconds = time.perf_counter() - started
+    both = time.perf_counter() - started
+    run = PurgeRun.objects.get()
+    assert run.started_at is not None
+    assert run.finished_at is not None
+    seconds = (run.finished_at - run.started_at).total_seconds()
     return {
         "seconds": seconds,
+        "preview": both - seconds,
         "messages": report.messages,
         "failures": [failure.problem for failure in report.failures],
     }

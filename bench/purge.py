@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,26 +25,30 @@ DAYS, LATER = 7, 30
 def rows(setup: Setup) -> Iterator[list[Row]]:
     """Yield the row: a run that counts, purges and records, against an expunge by hand."""
     worker, messages = setup.product.worker, setup.scale.purged
+    seen: list[float] = []
     with setup.product.running():
         worker.ask("say_rule", days=DAYS)
         try:
             yield [
                 Row(
                     name="purge",
-                    work=f"{messages:,} messages in the Trash of {messages // EACH} mailboxes end; 100 others hold none.",
+                    work=(
+                        f"{messages:,} messages in the Trash of {messages // EACH} mailboxes end; 100 others hold none."
+                    ),
                     unit="messages/s",
                     better=Better.HIGHER,
                     ours=Side(
-                        "a run by the rules, through doveadm's API: what is due is counted first, and each mailbox "
-                        "recorded, with what can be recovered",
-                        lambda: _measured(setup, lambda _made: _by_rules(setup)),
+                        "a run by the rules, after its preview, through doveadm's API: what is about to go is written "
+                        "down first, looked at again under lock, recorded in the audit trail",
+                        lambda: _measured(setup, lambda _made: _by_rules(setup, seen)),
                     ),
                     reference=Side(
                         "`doveadm expunge -F` with all mailboxes, which is `-A`: it counts and records nothing. "
                         "What it expunges is kept apart too",
                         lambda: _measured(setup, lambda made: _by_hand(setup, made)),
                     ),
-                    aim=Aim(0.8, of_ratio=True),
+                    aim=Aim(0.9, of_ratio=True),
+                    remark=lambda: f"The preview took {statistics.median(seen):.1f} s more.",
                 )
             ]
         finally:
@@ -64,11 +69,12 @@ def _measured(setup: Setup, purge: Callable[[dict[str, Any]], float]) -> float:
     return messages / seconds
 
 
-def _by_rules(setup: Setup) -> float:
+def _by_rules(setup: Setup, seen: list[float]) -> float:
     at = datetime.now(UTC) + timedelta(days=LATER)
     answer = setup.product.worker.ask("purge", at=at.isoformat())
     if answer["failures"] or answer["messages"] != setup.scale.purged:
         raise BenchProblem(f"The purge went wrong: {answer}")
+    seen.append(answer["preview"])
     return float(answer["seconds"])
 
 
