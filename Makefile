@@ -15,8 +15,8 @@ NO_DATABASE := $(addprefix --ignore tests/panel/, test_access_table.py test_fren
 	service/test_words.py core/test_design.py core/test_branding.py core/test_sizes.py)
 
 .DEFAULT_GOAL := help
-.NOTPARALLEL:
-.PHONY: help run test test-all test-dovecot24 check messages screenshots bench clean test-setup test-sqlite test-postgres
+.PHONY: help run test test-all test-dovecot24 check messages screenshots bench clean
+.PHONY: test-setup test-sqlite test-postgres check-then-postgres
 
 help: ## show this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -24,7 +24,9 @@ help: ## show this list
 run: ## prepare the machine and start Restante in the foreground; Ctrl-C stops it
 	@$(LAUNCH) run
 
-test: test-setup check test-sqlite test-postgres ## prepare the machine, then check and test everything
+# Two at a time, each of which leaves the processors idle while it waits; what each says comes when it is done.
+test: test-setup ## prepare the machine, then check and test everything
+	@$(MAKE) --no-print-directory -j 2 --output-sync=target test-sqlite check-then-postgres
 
 test-all: test ## also live tests as root and as an ordinary user, on Debian 13, and all tests on PostgreSQL
 	$(BIN)/python -m pytest -n 3 -m "" --privileges root tests/live tests/browser
@@ -59,6 +61,9 @@ test-setup:
 
 test-sqlite:
 	$(BIN)/python -m pytest $(SPREAD)
+
+check-then-postgres: check
+	@$(MAKE) --no-print-directory test-postgres
 
 # File by file, so that one worker alone starts a Restante for the live ones, which come first.
 test-postgres:

@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import django
 
-from bench import devices, lists, log, logins, mailboxes, memory, quotas, recorder, start, weight
+from bench import devices, lists, log, logins, mailboxes, memory, purge, quotas, recorder, start, weight
 from bench.client import LoginFailed
 from bench.frame import measure_rows
 from bench.processes import INTERRUPTIONS, BenchProblem, uninterrupted
@@ -39,6 +39,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "weight": weight,
     "recorder": recorder,
     "quotas": quotas,
+    "purge": purge,
 }
 DATABASES = ("sqlite", "postgres")
 

@@ -28,7 +28,7 @@ from django.db import connection  # noqa: E402 - models need the setup
 from django.test import Client, override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from bench import inside_devices, inside_quotas, inside_recorder  # noqa: E402
+from bench import inside_devices, inside_purge, inside_quotas, inside_recorder  # noqa: E402
 from bench.filling import empty_log, fill_log  # noqa: E402
 from mailbackend.passwords import hash_password  # noqa: E402
 from panel.accounts.customers import create_customer  # noqa: E402
@@ -71,6 +71,12 @@ def main() -> None:
         "empty_quotas": inside_quotas.empty_quotas,
         "check_quotas": inside_quotas.check,
         "walk_quotas": inside_quotas.walk,
+        "say_rule": inside_purge.say_rule,
+        "fill_trash": inside_purge.fill_trash,
+        "purge": inside_purge.purge,
+        "left_in_trash": inside_purge.left_in_trash,
+        "empty_trash": inside_purge.empty_trash,
+        "forget_rule": inside_purge.forget_rule,
     }
     for line in sys.stdin:
         request = json.loads(line)

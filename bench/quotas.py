@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.dovecots_command import doveadm
 from bench.frame import Aim, Better, Row, Side
-from bench.processes import BenchProblem, become
+from bench.processes import BenchProblem
 from bench.setup import Setup
 
 #: One mailbox in so many changes between two checks.
@@ -84,16 +83,7 @@ def _rate(answer: dict[str, Any]) -> float:
 
 
 def _asked(setup: Setup, named: Path, number: int) -> float:
-    data = setup.product.stand.data_dir
-    newest = max((each for each in data.configurations.iterdir() if each.name.isdigit()), key=_number)
-    command = ["doveadm", "-c", str(newest / "dovecot.conf"), "-f", "tab", "quota", "get", "-F", str(named)]
-    started = time.perf_counter()
-    done = subprocess.run([*become(), *command], capture_output=True, check=False)
-    seconds = time.perf_counter() - started
-    if done.returncode or done.stdout.count(b"STORAGE") != number:
-        raise BenchProblem(f"doveadm does not say what the mailboxes hold: {done.stderr[:500]!r}")
+    seconds, printed = doveadm(setup.product, "-f", "tab", "quota", "get", "-F", str(named))
+    if printed.count(b"STORAGE") != number:
+        raise BenchProblem(f"doveadm does not say what the mailboxes hold: {printed[:500]!r}")
     return number / seconds
-
-
-def _number(folder: Path) -> int:
-    return int(folder.name)

@@ -23,6 +23,7 @@ class Scale:
         logged: connections of the log.
         pop_messages: messages of an inbox that a POP program lists.
         checked: mailboxes whose quotas are checked.
+        purged: messages that one purge ends.
     """
 
     rounds: int
@@ -36,6 +37,7 @@ class Scale:
     logged: int
     pop_messages: int
     checked: int
+    purged: int
 
 
 FULL = Scale(
@@ -50,6 +52,7 @@ FULL = Scale(
     logged=5_000_000,
     pop_messages=10_000,
     checked=100_000,
+    purged=50_000,
 )
 QUICK = Scale(
     rounds=2,
@@ -63,6 +66,7 @@ QUICK = Scale(
     logged=100_000,
     pop_messages=2_000,
     checked=5_000,
+    purged=5_000,
 )
 
 

@@ -27,6 +27,7 @@ import psycopg
 
 from mailbackend.paths import SERVICE_ACCOUNT, DataDir
 from mailbackend.supervisor.process import session_members
+from tests import warm_commands
 from tests.postgres import free_port
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -67,6 +68,8 @@ class Stand:
     process: subprocess.Popen[bytes] | None = field(init=False, default=None)
     environment: dict[str, str] = field(init=False)
     password: str = field(init=False, default="")
+    _warm: subprocess.Popen[bytes] | None = field(init=False, default=None)
+    _warm_environment: dict[str, str] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="rt-"))
@@ -125,6 +128,7 @@ class Stand:
                 wait_for(self.works, "the stand to work", seconds=120)
             except AssertionError as err:
                 raise AssertionError(f"{err}\n{self.health()}\n{self.log}") from err
+            self._warm_up()
             printed = re.search(r"^password: (\S+)", self.log, re.MULTILINE)
             self.password = printed[1] if printed else self.password
 
@@ -147,6 +151,10 @@ class Stand:
 
     def begin_to_stop(self) -> None:
         """Have everything stop as Ctrl-C does, and wait for nothing: several stop in the time of one."""
+        if self._warm is not None:
+            self._warm.kill()
+            self._warm.wait()
+            self._warm = None
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
 
@@ -162,10 +170,23 @@ class Stand:
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def command(self, *arguments: str, stdin: str | bytes = "", json_answer: bool = True) -> Answer:
-        """Run manage.py with these arguments, as a person on the machine would."""
+    def command(
+        self, *arguments: str, stdin: str | bytes = "", json_answer: bool = True, anew: bool = False
+    ) -> Answer:
+        """Run manage.py with these arguments, as a person on the machine would.
+
+        Args:
+            arguments: the command's name, and its own.
+            stdin: what it reads.
+            json_answer: whether it is asked for JSON.
+            anew: whether a new Python has to run it; otherwise one may that has imported the panel before.
+        """
         extra = ["--json"] if json_answer else []
         given = stdin.encode() if isinstance(stdin, str) else stdin
+        if not anew and self._is_warm() and "\0" not in "".join(arguments):
+            wanted = [arguments[0], *extra, *arguments[1:]]
+            code, out, err = warm_commands.run(self._warm_socket, wanted, self.environment, given, 120)
+            return Answer(code, out.decode(), err.decode())
         done = subprocess.run(
             [*self._become(), str(PYTHON), "manage.py", arguments[0], *extra, *arguments[1:]],
             cwd=CHECKOUT,
@@ -176,6 +197,25 @@ class Stand:
             check=False,
         )
         return Answer(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def _warm_up(self) -> None:
+        """Begin to import the panel once for many commands; until that is done each imports it itself."""
+        self._warm_socket.unlink(missing_ok=True)
+        self._warm = warm_commands.start(
+            [*self._become(), str(PYTHON)], self._warm_socket, self.environment, CHECKOUT
+        )
+        self._warm_environment = dict(self.environment)
+
+    def _is_warm(self) -> bool:
+        return (
+            self._warm is not None
+            and self._warm_environment == self.environment
+            and self._warm_socket.exists()
+        )
+
+    @property
+    def _warm_socket(self) -> Path:
+        return self.folder / "home" / "commands"
 
     def spawn(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
         """Start Python with these arguments in this stand's environment; its standard output can be read."""

@@ -87,7 +87,7 @@ _HEADER_MAX = 500
 #: Flags that may be taken off removed messages: the one by which clients remove, and those that hide from POP.
 _FLAGS = re.compile(r"(\\Deleted|\$Pop[A-Za-z0-9]{1,8})\Z")
 #: Characters of a folder's name.
-_FOLDER_MAX = 255
+FOLDER_NAME_MAX = 255
 
 #: Exit codes of sysexits.h as doveadm uses them (doveadm(1), "EXIT STATUS").
 _EX_NOUSER = 67
@@ -505,11 +505,12 @@ class Doveadm:
             parameters = {"user": address, "flag": list(POP_KEYWORDS), "query": _hidden_query(uid_set)}
             self._one(Command("flagsRemove", parameters))
 
-    def folders_of(self, addresses: Sequence[str]) -> list[list[Folder] | DoveadmError]:
-        """Return the folders of some mailboxes with what they hold, in one question; not that of removed messages.
+    def folders_of(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[list[Folder] | DoveadmError]:
+        """Return folders of some mailboxes with what they hold, in one question; not that of removed messages.
 
         Args:
-            addresses: the mailboxes, at most 1,000.
+            asked: the mailboxes, at most 1,000, each with the names of the folders that are wanted. In a name `*`
+                stands for any letters and `%` for any but /. A name that no folder has is no error.
 
         Returns:
             the folders of each, in the same order; or why they are not known.
@@ -519,8 +520,13 @@ class Doveadm:
             MailServiceDown: if nobody answers.
             DoveadmError: if doveadm refuses the whole question or its answer cannot be understood.
         """
-        parameters = {"field": _FOLDER_FIELDS, "mailboxMask": ["*"]}
-        commands = [Command("mailboxStatus", {"user": address, **parameters}) for address in addresses]
+        commands = [
+            Command(
+                "mailboxStatus",
+                {"user": address, "field": _FOLDER_FIELDS, "mailboxMask": [*dict.fromkeys(names)]},
+            )
+            for address, names in asked
+        ]
         return [
             _each(_folder, answer, command)
             for command, answer in zip(commands, self.batch(commands), strict=True)
@@ -907,9 +913,11 @@ def _may_be_sent(name: str, given: dict[str, Any], *, asks: bool, bare: bool) ->
     """
     match name:
         case "mailboxStatus":
+            names = given.get("mailboxMask", ())
+            if given == {"field": _FOLDER_FIELDS, "mailboxMask": names}:
+                return bare and bool(names) and all(map(_is_folder, names))
             return bare and given in (
                 {"field": _STATUS_FIELDS, "mailboxMask": [RECOVERABLE]},
-                {"field": _FOLDER_FIELDS, "mailboxMask": ["*"]},
                 {"field": _USE_FIELDS, "mailboxMask": ["*"]},
             )
         case "mailboxList":
@@ -980,7 +988,7 @@ def _is_folder(name: object) -> bool:
     """Say whether a name may be a folder's that messages are put back to: what was removed is in none of these."""
     return (
         isinstance(name, str)
-        and 0 < len(name) <= _FOLDER_MAX
+        and 0 < len(name) <= FOLDER_NAME_MAX
         and not name.startswith(RECOVERABLE_PREFIX.rstrip("/"))
     )
 

@@ -75,7 +75,11 @@ def mailbox_list(request: HttpRequest, above: Mapping[str, Any] | None = None) -
         "q": q,
         "sort": sort,
         "state": state,
-        "states": [*Mailbox.State.choices, (selectors.FULL, _("Almost full"))],
+        "states": [
+            *Mailbox.State.choices,
+            (selectors.FULL, _("Almost full")),
+            (selectors.HELD, _("Legal hold")),
+        ],
         "domain": domain,
         "domains": domains,
         "domain_choices": () if partial else [(each.name, each.unicode_name) for each in domains],

@@ -159,6 +159,8 @@ class Mailbox(models.Model):
                 name="mailbox_address",
             ),
             models.Index(fields=["used_bytes"], name="mailbox_used"),
+            # Few are held: they are found without looking at the others.
+            models.Index(fields=["held_at"], condition=Q(held_at__isnull=False), name="mailbox_held"),
             models.Index(
                 fields=[
                     "domain",

@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from panel.addresses.limits import check_domain_storage
 from panel.addresses.models import Domain, Mailbox
+from panel.addresses.moving import moving
 from panel.addresses.services import check_alive, locked, unsaved_mailbox, update_mailbox
 from panel.addresses.sessions import end_sessions
 from panel.core.errors import Problem
@@ -47,14 +48,15 @@ def rename_mailbox(
             if there != here:
                 check_domain_storage(there, mailbox.quota_bytes, field="domain")
             end_sessions(mailbox)
-            update_mailbox(
-                mailbox,
-                version,
-                "mailbox.renamed",
-                domain=there,
-                local_part=new.local_part,
-                address=new.address,
-            )
+            with moving(mailbox):
+                update_mailbox(
+                    mailbox,
+                    version,
+                    "mailbox.renamed",
+                    domain=there,
+                    local_part=new.local_part,
+                    address=new.address,
+                )
     except IntegrityError as err:
         mailbox.refresh_from_db()
         raise Problem(_("%(address)s exists already.") % {"address": new.address}, "local_part") from err

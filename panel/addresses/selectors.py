@@ -15,6 +15,8 @@ from panel.core.errors import Problem
 ALMOST_FULL = 95
 #: How lists ask for those: beside Mailbox.State, because it is none.
 FULL = "full"
+#: What lists call the mailboxes under a legal hold.
+HELD = "held"
 
 
 def domains_for(person: User) -> QuerySet[Domain]:
@@ -83,7 +85,7 @@ def get_device(mailbox: Mailbox, label: str) -> DevicePassword:
 
 
 def in_state(mailboxes: QuerySet[Mailbox], state: str) -> QuerySet[Mailbox]:
-    """Return the mailboxes in a state of Mailbox.State, the almost FULL, or all that are not deleted for an empty one.
+    """Return the mailboxes in a state of Mailbox.State, the almost FULL, those HELD, or all but the deleted.
 
     Domains are asked for apart and not joined: there are few that are suspended or deleted, and mailboxes are then
     read by their own indexes, however many there are.
@@ -102,6 +104,8 @@ def in_state(mailboxes: QuerySet[Mailbox], state: str) -> QuerySet[Mailbox]:
         return living.filter(provisioned_at__isnull=False).exclude(suspended)
     if state == Mailbox.State.CREATING:
         return living.filter(provisioned_at=None)
+    if state == HELD:
+        return living.filter(held_at__isnull=False)
     if state == FULL:
         return living.filter(fullness__gte=ALMOST_FULL)
     return living

@@ -38,6 +38,7 @@ from panel.addresses.limits import (
     is_more,
 )
 from panel.addresses.models import Domain, Mailbox, PasswordLink
+from panel.addresses.moving import moving
 from panel.addresses.owners import forget_owners
 from panel.addresses.sessions import end_sessions, end_sessions_of_domain
 from panel.addresses.welcome import welcome_message
@@ -133,7 +134,8 @@ def edit_domain(
             # Told to each of the two, and to neither of the other.
             audit.record("domain.left", target=domain, customer_id=had.pk)
             audit.record("domain.joined", target=domain, customer_id=customer.pk)
-            _update(domain, version, "", customer=customer)
+            with moving(domain):
+                _update(domain, version, "", customer=customer)
             follow_inherited_pop_policy(domain)
             version = None
         _update(domain, version, "domain.edited", default_quota_bytes=default_quota_bytes)

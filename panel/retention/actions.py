@@ -10,6 +10,7 @@ from mailbackend.dovecot.names import RECOVERABLE
 from panel.connections.gone import describe_removals
 from panel.core.audit import describe_actions
 from panel.core.audit_values import Value, describe_values
+from panel.retention.changing import KEPT, RECOVERY_KEPT
 from panel.retention.kept_copies import ENDED, ENDED_EARLY, SHOWN
 from panel.retention.rules import ROLES, folder_name
 from panel.retention.runs import ALLOWED, CANCELLED, PURGED
@@ -27,6 +28,10 @@ describe_actions(
         "rule.cancelled": _("Cancelled a change of how long messages in a folder are kept"),
         "rule.lapsed": _("A change of how long messages in a folder are kept was not confirmed"),
         "rule.started": _("A change of how long messages in a folder are kept started"),
+        KEPT: _("Kept messages in a folder as long as before a move, because they would end earlier there"),
+        RECOVERY_KEPT: _(
+            "Kept deleted messages as long as before a move, because they would end earlier there"
+        ),
         "recovery.changed": _("Changed how long deleted messages can be recovered"),
         "recovery.started": _("A change of how long deleted messages can be recovered started"),
         PURGED: _("Purged messages by a rule of retention"),

@@ -39,6 +39,8 @@ from panel.retention.rules import INBOX, Level, columns, ends_more, levels_of
 DAYS_MIN, DAYS_MAX = 1, KEPT_DAYS_MAX
 #: Characters of a folder's name.
 FOLDER_MAX = 255
+#: What the audit trail calls what a row keeps when it comes below others.
+KEPT, RECOVERY_KEPT = "rule.kept", "recovery.kept"
 
 _NEVER_IN_A_NAME = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029*%]")
 
@@ -243,6 +245,22 @@ def start_due(now: datetime) -> list[RuleChange]:
             _make_rule(row.level, row.folder, row.days, removes=row.removes, action="rule.started")
             started.append(row)
     return started
+
+
+def keep(row: Mailbox | Domain, folder: str, days: int | None) -> None:
+    """Make what counted for a row until it moved its own rule: there messages would end earlier.
+
+    Args:
+        row: that moved.
+        folder: as Dovecot names it.
+        days: after how many messages in it ended; None is never.
+    """
+    _make_rule(row, folder, days, removes=False, action=KEPT)
+
+
+def keep_recovery_days(row: Mailbox | Domain, days: int) -> None:
+    """Make the days for which deleted messages could be recovered until a row moved its own."""
+    _set_recovery_days(row, days, RECOVERY_KEPT)
 
 
 def waiting_changes() -> QuerySet[RuleChange]:

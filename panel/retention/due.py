@@ -13,9 +13,11 @@ from datetime import datetime, timedelta
 from django.db.models import QuerySet
 
 from mailbackend.dovecot.doveadm import (
+    FOLDER_NAME_MAX,
     UIDS_AT_ONCE,
     Doveadm,
     DoveadmError,
+    Folder,
     NobodyListens,
     Old,
     OldMessage,
@@ -210,7 +212,11 @@ def _ruled_folders(
     found: Found,
 ) -> Iterator[tuple[Due, int, int]]:
     """Yield the folders that hold something and that a rule ends messages in, the next UID, and how much they hold."""
-    for mailbox, answer in in_halves(ruled, lambda some: api.folders_of([each.address for each in some])):
+
+    def ask(some: Sequence[Mailbox]) -> Sequence[list[Folder] | DoveadmError]:
+        return api.folders_of([(each.address, _names(said[each.pk])) for each in some])
+
+    for mailbox, answer in in_halves(ruled, ask):
         if isinstance(answer, DoveadmError):
             _note(found, mailbox, answer)
             continue
@@ -228,6 +234,17 @@ def _ruled_folders(
                 continue
             due = Due(mailbox, folder.name, rule, cutoff_of(now, rule.days))
             yield due, folder.next_uid, folder.messages
+
+
+def _names(said: Sequence[Effective]) -> list[str]:
+    """Return as which folders the rules may be about are asked for: those that they name, and what lies below.
+
+    Others are not opened. A wildcard in a rule's own name finds others too, which no rule counts for.
+    """
+    ending = [rule.folder for rule in said if rule.days is not None]
+    names = [name for folder in ending for name in (folder, f"{folder}/*")]
+    # Nothing has a name that is longer, and nothing lies below one that has no room for it.
+    return [name for name in names if len(name) <= FOLDER_NAME_MAX]
 
 
 def _ask(api: Doveadm, asked: Sequence[tuple[Due, Old]], found: Found) -> None:

@@ -7,7 +7,7 @@ Trash is one for its role.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,6 +146,20 @@ def ends_more(level: Level, folder: str, days: int | None, *, inherit: bool = Fa
     # Of folders below it, too, something else may count then.
     concerned = {folder} | {rule.folder for rule in said if is_below(rule.folder, folder)}
     return any(_is_sooner(_days(after, each), _days(said, each)) for each in concerned)
+
+
+def ends_sooner(after: Sequence[Effective], before: Sequence[Effective]) -> list[tuple[str, int | None]]:
+    """Return the folders in which messages end that did not, or earlier than before, and after how many days before.
+
+    Args:
+        after, before: what is said somewhere, as `said_at` gives it.
+    """
+    folders = sorted({rule.folder for rule in (*after, *before)})
+    return [
+        (folder, _days(before, folder))
+        for folder in folders
+        if _is_sooner(_days(after, folder), _days(before, folder))
+    ]
 
 
 def folder_name(folder: str) -> str:

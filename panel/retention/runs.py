@@ -447,7 +447,7 @@ def _settle(run: PurgeRun, item: PurgeItem) -> None:
 
 def _purge_folder(run: PurgeRun, item: PurgeItem) -> None:
     api = mail.doveadm(timeout=due.WAIT)
-    (folders,) = api.folders_of([item.mailbox.address])
+    (folders,) = api.folders_of([(item.mailbox.address, [item.folder])])
     if isinstance(folders, DoveadmError):
         raise folders
     next_uid = next((folder.next_uid for folder in folders if folder.name == item.folder), 1)

@@ -167,6 +167,11 @@ def test_the_key_is_not_shown() -> None:
         Command("fetch", {"user": ADDRESS, "field": ["text"], "query": REMOVED}),
         Command("fetch", {"user": ADDRESS, "query": REMOVED}),
         Command("mailboxStatus", {"user": ADDRESS, "field": ["messages"], "mailboxMask": ["*"]}),
+        Command(
+            "mailboxStatus",
+            {"user": ADDRESS, "field": ["messages", "uidnext"], "mailboxMask": ["Trash", ".EXPUNGED/all"]},
+        ),
+        Command("mailboxStatus", {"user": ADDRESS, "field": ["messages", "uidnext"], "mailboxMask": []}),
         Command("mailboxList", {"user": "*"}),
         Command("forceResync", {"user": "*", "mailboxMask": "*"}),
         Command("forceResync", {"mailboxMask": "*"}),

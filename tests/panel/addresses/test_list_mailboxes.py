@@ -327,3 +327,13 @@ def test_an_open_mailbox_follows_what_it_holds(
     assert dovecot.asked == asked
     services.delete_mailbox(mailbox=cast.mailbox)
     assert client.get(ask).status_code == 204
+
+
+def test_held_ones_are_found(cast: Cast) -> None:
+    other = services.create_mailbox(domain=cast.domain, local_part="held", password=PASSWORD)
+    Mailbox.objects.filter(pk=other.pk).update(held_at=timezone.now(), hold_reason="Claim 4711")
+    client = Client()
+    client.force_login(cast.admin, settings.AUTHENTICATION_BACKENDS[0])
+    page = client.get(reverse("list_mailboxes"), {"state": "held"}).content.decode()
+    assert str(other.address) in page
+    assert str(cast.mailbox.address) not in page

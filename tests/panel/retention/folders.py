@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from fnmatch import fnmatchcase
 
 from mailbackend.dovecot.doveadm import DoveadmError, Folder, Old, OldMessage, UnknownMailbox
 from panel.addresses.models import Mailbox
@@ -41,15 +42,16 @@ class FolderDovecot:
     def uids(self, mailbox: Mailbox, folder: str) -> list[int]:
         return sorted(self.folders.get(mailbox.address, {}).get(folder, {}))
 
-    def folders_of(self, addresses: Sequence[str]) -> list[list[Folder] | DoveadmError]:
+    def folders_of(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[list[Folder] | DoveadmError]:
         self._answer()
         return [
             self.trouble.get(address)
             or [
                 Folder(name, len(held), max(held, default=0) + 1)
                 for name, held in self.folders.get(address, {}).items()
+                if any(name == each or fnmatchcase(name, each) for each in names)
             ]
-            for address in addresses
+            for address, names in asked
         ]
 
     def old_messages(self, asked: Sequence[Old]) -> list[list[OldMessage] | DoveadmError]:
