@@ -10,7 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -240,7 +240,7 @@ def read_file(path: Path, languages: tuple[str, ...]) -> Content:
         order=_number(document, "order"),
         devices=_codes(document, "devices", DEVICES, required=True),
         ways=_codes(document, "ways", WAYS),
-        remark=_text(document, "remark"),
+        remark=_labelled(_text(document, "remark"), "remark"),
         finds_ip_of=_text(document, "finds_ip_of"),
         instructions={protocol: _instructions(document[protocol], protocol) for protocol in protocols},
     )
@@ -306,6 +306,8 @@ def _text(table: Mapping[str, Any], key: str, *, required: bool = False) -> str:
     value = table.get(key, "")
     if not isinstance(value, str) or (required and not value.strip()):
         raise ContentProblem(f"{key} must be a text: write it between quotation marks.")
+    if "{{" in value or "{%" in value:
+        raise ContentProblem(f"{key} is the same for every address: leave the braces out.")
     return value.strip()
 
 
@@ -337,6 +339,17 @@ def _texts(section: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
     )
 
 
+def _labelled(text: str, what: str) -> str:
+    """Return a text whose labels and commands end where they should.
+
+    Raises:
+        ContentProblem: if one does not.
+    """
+    if text.count("*") % 2 or text.count("`") % 2:
+        raise ContentProblem(f"{what} has a * or ` without its second one: labels stand between two.")
+    return text
+
+
 def _template_text(value: Any, what: str, *, is_file: bool = False) -> str:
     """Return a text that can be filled in, whatever the values are.
 
@@ -349,8 +362,7 @@ def _template_text(value: Any, what: str, *, is_file: bool = False) -> str:
         bare = _BARE_BRACES.search(value)
         if bare:
             raise ContentProblem(f"{what} has {bare[0]}: write {{{bare[0]}}}, with two braces.")
-        if value.count("*") % 2 or value.count("`") % 2:
-            raise ContentProblem(f"{what} has a * or ` without its second one: labels stand between two.")
+        _labelled(value, what)
     try:
         for values in _all_values():
             fill(value, values)
@@ -367,6 +379,6 @@ def _all_values() -> tuple[dict[str, str | int], ...]:
     return tuple(dict(zip(VALUES, values, strict=True)) for values in product(*VALUES.values()))
 
 
-@cache
+@lru_cache(maxsize=2048)
 def _template(text: str) -> jinja2.Template:
     return _jinja.from_string(text)

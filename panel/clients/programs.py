@@ -135,7 +135,7 @@ class Program:
         ways: what it can do by itself: some of "autoconfig", "autodiscover", "profile" (Apple's), "qr" (a code of its
             own); empty where everything is entered by hand.
         protocols: those it speaks and is described for; IMAP first.
-        remark: what is to be known before; may be empty.
+        remark: what is to be known before, with *labels*; may be empty.
         finds_ip_of: whose IP address the connection log shows, where it is not the device's; empty otherwise.
         language: of its texts.
     """

@@ -299,6 +299,8 @@ def test_a_host_corrects_one_language_and_each_change_counts_at_once(folder: Pat
         (GOOD.replace("{{ address }}", "{% include '/etc/passwd' %}"), "cannot be filled in"),
         (GOOD.replace("Enter", "*Enter"), "without its second one"),
         (GOOD.replace('name = "Pine"', ""), "'name' is missing"),
+        (GOOD.replace('"Pine"', '"Pine of {{ domain }}"'), "name is the same for every address"),
+        (GOOD.replace("order", "remark = 'Look for *this'\norder"), "remark has a * or ` without"),
         (GOOD.replace('name = "Pine"', "name = 7"), "name must be a text"),
         (GOOD.replace("200", "'200'"), "order must be a whole number"),
         (GOOD.replace("200", "true"), "order must be a whole number"),
