@@ -132,17 +132,16 @@ def _quoted(text: str) -> str:
 
 
 def _arriving(domain_name: str) -> Iterable[Record]:
-    host = settings.ENVIRONMENT.mail_host
+    why = _("Others hand in here what they send to this domain. Without it no mail arrives.")
+    hosts = settings.ENVIRONMENT.mx_hosts
     # An address in an MX or SRV record is no address to anybody (RFC 1035, RFC 2782): a name alone may stand there.
-    value = "" if _kind_of_address(host) else f"10 {host}."
-    why = (
-        _("Others hand in here what they send to this domain. Without it no mail arrives.")
-        if value
-        else _(
+    values = [f"{10 * at} {host}." for at, host in enumerate(hosts, 1) if not _kind_of_address(host)]
+    if not values:
+        why = _(
             "The host's mail server has no name yet: ask your host which server takes mail for this domain."
         )
-    )
-    yield Record(domain_name, "MX", value, why, True, Subject.MX, Purpose.ARRIVING)
+    for value in values or [""]:
+        yield Record(domain_name, "MX", value, why, True, Subject.MX, Purpose.ARRIVING)
 
 
 def _trusted(domain_name: str) -> Iterable[Record]:
