@@ -80,11 +80,19 @@ async def _ask_all(questions: tuple[Question, ...]) -> dict[Question, Answer]:
         return dict.fromkeys(questions, failed)
     resolver.lifetime = LIFETIME
     tasks = {question: asyncio.create_task(_ask(resolver, question)) for question in questions}
-    # An exception here is a fault of ours, and ends the look: _ask has answered for all that others can send.
-    done, late = await asyncio.wait(tasks.values(), timeout=LIFETIME + GRACE) if tasks else (set(), set())
+    _done, late = await asyncio.wait(tasks.values(), timeout=LIFETIME + GRACE) if tasks else (set(), set())
     for task in late:
         task.cancel()
-    return {question: task.result() if task in done else failed for question, task in tasks.items()}
+    return {question: failed if task in late else _result(task) for question, task in tasks.items()}
+
+
+def _result(task: asyncio.Task[Answer]) -> Answer:
+    """Return what came of one question: a fault met in its answer says nothing of the others."""
+    fault = task.exception()
+    if fault is None:
+        return task.result()
+    logger.error("An answer of the DNS could not be read", exc_info=fault)
+    return Answer(Outcome.FAILED)
 
 
 async def _ask(resolver: dns.asyncresolver.Resolver, question: Question) -> Answer:

@@ -18,13 +18,11 @@ from panel.clients.records import DMARC, NOT_OFFERED, Purpose, Record, Subject, 
 
 Answers = Mapping[Question, Answer]
 
-#: What a domain may be announced by that stands above it, for DMARC: so many names at most (as RFC 7489, section 6.6.3, means it).
+#: How many domains above one are asked whether they speak for it in DMARC (RFC 7489, section 6.6.3).
 PARENTS_MAX = 4
 #: Parts of an SPF record for which receivers ask the DNS, and how many of them they follow (RFC 7208, section 4.6.4).
-_ASKING, ASKED_MAX = (
-    re.compile(r"[+?~-]?(?:include:|a(?:[:/]|$)|mx(?:[:/]|$)|ptr|exists:)|redirect=", re.I),
-    10,
-)
+_ASKING = re.compile(r"[+?~-]?(?:include:|a(?:[:/]|$)|mx(?:[:/]|$)|ptr|exists:)|redirect=")
+ASKED_MAX = 10
 
 
 class State(models.TextChoices):
@@ -67,6 +65,11 @@ class Verdict:
         """Whether nothing has to be done, as far as can be seen."""
         return self.state in (State.RIGHT, State.UNSURE)
 
+    @property
+    def is_told(self) -> bool:
+        """Whether what is there says more than the verdict: what is right looks like what should be there."""
+        return bool(self.found) and (self.state != State.RIGHT or self.record.kind == "TXT")
+
 
 @dataclass(frozen=True)
 class Group:
@@ -80,6 +83,11 @@ class Group:
         """The state that asks for most."""
         order = (State.WAITING, State.WRONG, State.MISSING, State.NO_ANSWER, State.UNSURE, State.RIGHT)
         return min((each.state for each in self.verdicts), key=order.index)
+
+    @property
+    def reasons(self) -> list[str]:
+        """What its records are good for, each said once."""
+        return list(dict.fromkeys(each.record.why for each in self.verdicts))
 
 
 @dataclass(frozen=True)
@@ -175,10 +183,9 @@ def overall(domain_name: str, verdicts: Iterable[Verdict], answers: Answers | No
             "%(total)s records that mail needs are not in order.",
             len(undone),
         ) % {"total": len(undone)}
-        level = "error" if any(each.record.subject == Subject.MX for each in undone) else "warning"
-        return Overall(
-            level, words, _("Change them where the DNS of the domain is looked after, as said below.")
-        )
+        arrives = any(each.is_in_order for each in needed if each.record.subject == Subject.MX)
+        level = "warning" if arrives else "error"
+        return Overall(level, words, _("What to do is said below, at each record."))
     if any(each.state == State.NO_ANSWER for each in needed):
         return Overall(
             "warning",
@@ -186,6 +193,18 @@ def overall(domain_name: str, verdicts: Iterable[Verdict], answers: Answers | No
             _("Look again in a few minutes: it often passes."),
         )
     optional = [each for each in verdicts if not each.record.needed and not each.is_in_order]
+    astray = [each for each in optional if each.state == State.WRONG]
+    if astray:
+        return Overall(
+            "warning",
+            _("What mail needs is there."),
+            ngettext(
+                "%(total)s record leads mail programs astray.",
+                "%(total)s records lead mail programs astray.",
+                len(astray),
+            )
+            % {"total": len(astray)},
+        )
     if optional:
         return Overall(
             "success",

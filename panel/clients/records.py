@@ -7,6 +7,7 @@ it, and whom else a domain lets send its mail only its owner knows.
 from __future__ import annotations
 
 import ipaddress
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -109,7 +110,7 @@ def zone_file(records: Iterable[Record]) -> str:
         if record.purpose != purpose:
             lines += ["", f"; {record.purpose.label}"] if lines else [f"; {record.purpose.label}"]
             purpose = record.purpose
-        lines.append(_line(record))
+        lines += [_line(record)] if record.value else _remark(f"{record.subject.label}: {record.why}")
     return "\n".join(lines) + "\n"
 
 
@@ -119,10 +120,12 @@ def panel_host() -> str:
 
 
 def _line(record: Record) -> str:
-    if not record.value:
-        return f"; {record.subject.label}: {record.why}"
     value = _quoted(record.value) if record.kind == "TXT" else record.value
     return f"{record.name}.\t{TTL}\tIN\t{record.kind}\t{value}"
+
+
+def _remark(text: str) -> list[str]:
+    return textwrap.wrap(text, 76, initial_indent="; ", subsequent_indent=";   ")
 
 
 def _quoted(text: str) -> str:
