@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
-from django.utils.translation import pgettext_lazy as in_context
+from django.utils.translation import ngettext, pgettext_lazy
 
 from panel.addresses.mail_servers import outgoing_server
 from panel.clients.dns_answers import Answer, Outcome, Question
@@ -28,13 +27,13 @@ ASKED_MAX = 10
 class State(models.TextChoices):
     """How a record stands."""
 
-    RIGHT = "right", in_context("DNS record", "Right")
-    MISSING = "missing", in_context("DNS record", "Missing")
-    WRONG = "wrong", in_context("DNS record", "Wrong")
+    RIGHT = "right", pgettext_lazy("DNS record", "Right")
+    MISSING = "missing", pgettext_lazy("DNS record", "Missing")
+    WRONG = "wrong", pgettext_lazy("DNS record", "Wrong")
     #: Something is there, and whether it is right cannot be seen from here.
-    UNSURE = "unsure", in_context("DNS record", "Please check")
-    NO_ANSWER = "no_answer", in_context("DNS record", "No answer")
-    WAITING = "waiting", in_context("DNS record", "Being looked up")
+    UNSURE = "unsure", pgettext_lazy("DNS record", "Please check")
+    NO_ANSWER = "no_answer", pgettext_lazy("DNS record", "No answer")
+    WAITING = "waiting", pgettext_lazy("DNS record", "Being looked up")
 
     @property
     def badge(self) -> str:

@@ -15,8 +15,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
-from django.utils.translation import pgettext_lazy as in_context
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from panel.addresses.mail_servers import (
     PROTOCOLS,
@@ -55,13 +54,13 @@ class Purpose(models.TextChoices):
 class Subject(models.TextChoices):
     """What a record is, by the name that people look for."""
 
-    MX = "mx", in_context("DNS record", "Mail server (MX)")
-    SPF = "spf", in_context("DNS record", "Permitted senders (SPF)")
-    DKIM = "dkim", in_context("DNS record", "Signing key (DKIM)")
-    DMARC = "dmarc", in_context("DNS record", "Forged mail (DMARC)")
-    AUTOCONFIG = "autoconfig", in_context("DNS record", "Thunderbird and others (autoconfig)")
-    AUTODISCOVER = "autodiscover", in_context("DNS record", "Outlook (autodiscover)")
-    SRV = "srv", in_context("DNS record", "Servers of the domain (SRV)")
+    MX = "mx", pgettext_lazy("DNS record", "Mail server (MX)")
+    SPF = "spf", pgettext_lazy("DNS record", "Permitted senders (SPF)")
+    DKIM = "dkim", pgettext_lazy("DNS record", "Signing key (DKIM)")
+    DMARC = "dmarc", pgettext_lazy("DNS record", "Forged mail (DMARC)")
+    AUTOCONFIG = "autoconfig", pgettext_lazy("DNS record", "Thunderbird and others (autoconfig)")
+    AUTODISCOVER = "autodiscover", pgettext_lazy("DNS record", "Outlook (autodiscover)")
+    SRV = "srv", pgettext_lazy("DNS record", "Servers of the domain (SRV)")
 
 
 @dataclass(frozen=True)
