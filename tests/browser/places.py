@@ -37,8 +37,11 @@ _STORAGE_AND_RETENTION = (
     "/mailboxes/7/hold/",
     "/mailboxes/7/release/",
     "/mailboxes/8/",
+    "/customers/1/retention/",
     "/retention/changes/2/",
     "/retention/changes/3/",
+    "/retention/changes/4/",
+    "/retention/changes/5/",
 )
 
 
@@ -112,11 +115,11 @@ def furnish(stand: Stand) -> list[Visitor]:
                 "/mailboxes/7/storage/",
                 "/mailboxes/8/hold/",
                 "/retention/changes/1/",
-                "/retention/changes/4/",
-                "/retention/runs/1/",
-                "/retention/runs/1/cancel/",
+                "/retention/runs/2/",
+                "/retention/runs/2/?state=failed",
+                "/retention/runs/3/",
                 "/retention/runs/4/",
-                "/retention/runs/4/?state=failed",
+                "/retention/runs/4/cancel/",
                 "/domains/martin.test/dns/",
                 "/domains/martin.test/dns/?selector=s1",
                 "/domains/martin.test/dns/?selector=a+b",
@@ -191,20 +194,22 @@ def _fill_up(stand: Stand) -> None:
 
 
 def _keep_and_end(stand: Stand) -> None:
-    """Set rules, have changes counted that are confirmed and that wait for it, and purge what is due in two days."""
+    """Set rules and purge what is due in two days; then have changes counted, confirmed ones and some to confirm."""
     (stand.data_dir.root / TEST_CLOCK).touch()
     stand.must("setretention", "Trash", "30", "--platform", "--confirm")
     stand.must("setretention", "INBOX", "1", "--address", "emma@martin.test", "--confirm")
-    admin = PanelClient(stand)
-    assert "/retention/changes/3/" in admin.send(
-        "/mailboxes/1/retention/rule/", folder="INBOX", ends="days", days="1"
-    )
-    assert "/retention/changes/4/" in admin.send(
-        "/domains/martin.test/retention/recovery/", ends="days", days="1"
-    )
-    admin.press("/jobs/schedule/sample_usage/run/", "/jobs/schedule/")
     in_two_days = datetime.now(UTC) + timedelta(days=2.1)
     assert stand.must("purge", "--at", in_two_days.isoformat())["messages"] == 1
+    # That purge has cancelled what nobody had confirmed until then: these come after it.
+    admin = PanelClient(stand)
+    for number, place, values in (
+        (3, "/mailboxes/1/retention/rule/", {"folder": "INBOX"}),
+        (4, "/domains/martin.test/retention/recovery/", {}),
+    ):
+        page = admin.send(place, ends="days", days="1", **values)
+        assert f"/retention/changes/{number}/" in page
+    stand.must("setretention", "INBOX", "5", "--customer", "Martin & fils", "--confirm")
+    admin.press("/jobs/schedule/sample_usage/run/", "/jobs/schedule/")
 
 
 def _connect(box: Box) -> None:
