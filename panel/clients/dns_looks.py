@@ -6,16 +6,19 @@ the memory of this process too, for when Redis is away.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.core.cache import cache
 from django.utils import timezone
 
 from panel.clients.dns_answers import GRACE, LIFETIME, Answer, Outcome, Question, ask
+
+logger = logging.getLogger(__name__)
 
 #: From when on a look is made again by itself, how long it is kept, and how soon it may be made again.
 STALE_AFTER, KEPT, AGAIN_AFTER = timedelta(minutes=10), timedelta(hours=12), timedelta(seconds=10)
@@ -84,10 +87,11 @@ def _start(name: str, questions: tuple[Question, ...]) -> None:
         _running.add(name)
     try:
         threading.Thread(target=_look, args=(name, questions), name="dns", daemon=True).start()
-    except RuntimeError:  # no thread can be started now
+    except RuntimeError as err:
+        # The page goes on asking, and a later time it can be started.
+        logger.warning("No thread can be started to ask the DNS about %s: %s", name, err)
         with _lock:
             _running.discard(name)
-        raise
 
 
 def _look(name: str, questions: tuple[Question, ...]) -> None:
@@ -133,7 +137,7 @@ def _read(kept: Any) -> Look | None:
     """Return a look that was kept, or None for nothing, or what another version has kept."""
     try:
         return Look(
-            datetime.fromisoformat(kept["at"]),
+            datetime.fromisoformat(kept["at"]).astimezone(UTC),
             {
                 Question(name, kind): Answer(Outcome(outcome), tuple(values), leads_to)
                 for name, kind, outcome, values, leads_to in kept["answers"]

@@ -13,7 +13,7 @@ from django.utils.translation import ngettext, pgettext_lazy
 
 from panel.addresses.mail_servers import outgoing_server
 from panel.clients.dns_answers import Answer, Outcome, Question
-from panel.clients.records import DMARC, NOT_OFFERED, Purpose, Record, Subject, panel_host
+from panel.clients.records import NOT_OFFERED, Purpose, Record, Subject, panel_host
 
 Answers = Mapping[Question, Answer]
 
@@ -362,10 +362,13 @@ def _alias(record: Record, answers: Answers) -> Verdict:
             record, State.MISSING, _("There is no such record: mail programs do not find the settings.")
         )
     host = panel_host()
-    here = {value for kind in ("A", "AAAA") for value in answers[Question(host, kind)].values} or {host}
-    canonical = next((answers[Question(host, kind)].leads_to for kind in ("A", "AAAA")), "")
-    if leads_to in filter(None, (host, canonical)) or there & here:
+    own = [answers[Question(host, kind)] for kind in ("A", "AAAA")]
+    names = {host, *(answer.leads_to for answer in own if answer.leads_to)}
+    addresses = {host, *(value for answer in own for value in answer.values)}
+    if leads_to in names or there & addresses:
         return Verdict(record, State.RIGHT, _("It leads here."), found)
+    if any(answer.outcome == Outcome.FAILED for answer in own):
+        return _no_answer(record)
     return Verdict(
         record, State.WRONG, _("It leads elsewhere: mail programs may be told other servers."), found
     )
@@ -396,7 +399,7 @@ def _no_answer(record: Record) -> Verdict:
 
 
 def _dmarc_records(answer: Answer) -> tuple[str, ...]:
-    return tuple(text for text in answer.values if re.match(rf"{DMARC}\s*(?:;|$)", text, re.I))
+    return tuple(text for text in answer.values if re.match(r"v\s*=\s*DMARC1\s*(?:;|$)", text))
 
 
 def _parents(domain_name: str) -> list[str]:

@@ -115,7 +115,8 @@ def zone_file(records: Iterable[Record]) -> str:
 
 def panel_host() -> str:
     """Return the name or address under which mail programs reach the panel."""
-    return urlsplit(settings.ENVIRONMENT.panel_url).hostname or "localhost"
+    host = urlsplit(settings.ENVIRONMENT.panel_url).hostname or "localhost"
+    return str(ipaddress.ip_address(host)) if _kind_of_address(host) else host
 
 
 def _line(record: Record) -> str:

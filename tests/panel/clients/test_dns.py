@@ -188,6 +188,8 @@ def test_spf_is_found_among_very_many_texts_over_tcp(dns: DnsServer) -> None:
         (["v=DMARC1; rua=mailto:x@shop.example"], State.WRONG),
         (["v=DMARC1; p=nothing"], State.WRONG),
         (["v=DMARC1; p=none", "v=DMARC1; p=reject"], State.WRONG),
+        (["v = DMARC1 ; p = Quarantine"], State.RIGHT),
+        (["v=dmarc1; p=none"], State.MISSING),
         (["p=none"], State.MISSING),
     ],
 )
@@ -240,6 +242,21 @@ def test_dkim(dns: DnsServer, selector: str, texts: list[str] | None, state: Sta
 def test_names_that_lead_to_the_panel(dns: DnsServer, lines: list[str], state: State) -> None:
     dns.put_all(*PANEL, *lines)
     assert verdict_on(Subject.AUTOCONFIG).state == state
+
+
+@pytest.mark.parametrize("url", ["https://192.0.2.7", "https://[2001:DB8:0::7]:8443"])
+def test_a_panel_without_a_name_is_led_to_by_its_address(dns: DnsServer, settings: Any, url: str) -> None:
+    settings.ENVIRONMENT = dataclasses.replace(settings.ENVIRONMENT, panel_url=url)
+    dns.domains.add(NAME)
+    assert verdict_on(Subject.AUTOCONFIG).state == State.MISSING
+    dns.put_all("autoconfig.shop.example A 192.0.2.7", "autoconfig.shop.example AAAA 2001:db8::7")
+    assert verdict_on(Subject.AUTOCONFIG).state == State.RIGHT
+
+
+def test_nothing_is_said_to_lead_elsewhere_while_nobody_says_where_the_panel_is(dns: DnsServer) -> None:
+    dns.put_all("autoconfig.shop.example A 192.0.2.7")
+    dns.failing.add("panel.host.example")
+    assert verdict_on(Subject.AUTOCONFIG).state == State.NO_ANSWER
 
 
 @pytest.mark.parametrize(
