@@ -62,6 +62,15 @@ class Answer:
     values: tuple[str, ...] = ()
     leads_to: str = ""
 
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """What people are shown of it: the records, or the alias in their place.
+
+        Whoever writes a domain's records could give it aliases of names that only the host's own resolvers know, and
+        read here what they hold.
+        """
+        return (self.leads_to,) if self.leads_to else self.values
+
 
 def ask(questions: Iterable[Question]) -> dict[Question, Answer]:
     """Ask the DNS, all at once. Takes LIFETIME and GRACE at most; a question without an answer has failed.

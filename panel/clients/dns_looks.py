@@ -52,13 +52,20 @@ _running: set[str] = set()
 _remembered: OrderedDict[str, Look] = OrderedDict()
 
 
-def known_of(name: str, questions: tuple[Question, ...], *, newer_than: datetime | None = None) -> Known:
+def known_of(
+    name: str,
+    questions: tuple[Question, ...],
+    *,
+    newer_than: datetime | None = None,
+    kept: timedelta = KEPT,
+) -> Known:
     """Return what is known, and have it looked at anew where nothing is, or it is old. Waits for no answer.
 
     Args:
         name: of what is asked: looks of one name answer the same questions.
         questions: what is asked. A look that does not answer all of them counts as none.
         newer_than: a look must be newer to be new, though the last one may always be of some seconds ago.
+        kept: how long the cache keeps a look that is made now.
     """
     now = timezone.now()
     look, elsewhere = _newest(name, now)
@@ -69,7 +76,7 @@ def known_of(name: str, questions: tuple[Question, ...], *, newer_than: datetime
     if not wanted:
         return Known(look, looking=False)
     if not elsewhere:
-        _start(name, questions)
+        _start(name, questions, kept)
     return Known(look, looking=True)
 
 
@@ -79,14 +86,14 @@ def forget() -> None:
         _remembered.clear()
 
 
-def _start(name: str, questions: tuple[Question, ...]) -> None:
+def _start(name: str, questions: tuple[Question, ...], kept: timedelta) -> None:
     """Have a thread ask, unless one does already or too many others are asking."""
     with _lock:
         if name in _running or len(_running) >= AT_ONCE:
             return
         _running.add(name)
     try:
-        threading.Thread(target=_look, args=(name, questions), name="dns", daemon=True).start()
+        threading.Thread(target=_look, args=(name, questions, kept), name="dns", daemon=True).start()
     except RuntimeError as err:
         # The page goes on asking, and a later time it can be started.
         logger.warning("No thread can be started to ask the DNS about %s: %s", name, err)
@@ -94,7 +101,7 @@ def _start(name: str, questions: tuple[Question, ...]) -> None:
             _running.discard(name)
 
 
-def _look(name: str, questions: tuple[Question, ...]) -> None:
+def _look(name: str, questions: tuple[Question, ...], kept: timedelta) -> None:
     try:
         cache.set(_key("asking", name), 1, LIFETIME + GRACE)
         at = timezone.now()
@@ -104,7 +111,7 @@ def _look(name: str, questions: tuple[Question, ...]) -> None:
             _remembered.move_to_end(name)
             while len(_remembered) > REMEMBERED:
                 _remembered.popitem(last=False)
-        cache.set(_key("look", name), _write(look), KEPT.total_seconds())
+        cache.set(_key("look", name), _write(look), kept.total_seconds())
         cache.delete(_key("asking", name))
     finally:
         with _lock:

@@ -226,20 +226,20 @@ def _mx(record: Record, answers: Answers) -> Verdict:
         return Verdict(record, State.MISSING, _("There is no MX record: no mail arrives here."))
     if any(_host(value) == "" for value in answer.values):
         words = _("The domain says that it takes no mail at all. Put this record in its place.")
-        return Verdict(record, State.WRONG, words, answer.values)
+        return Verdict(record, State.WRONG, words, answer.shown)
     ours = set(settings.ENVIRONMENT.mx_hosts)
     hosts = {_host(value) for value in answer.values}
     if not record.value:
-        return Verdict(record, State.UNSURE, _("Ask your host whether this is right."), answer.values)
+        return Verdict(record, State.UNSURE, _("Ask your host whether this is right."), answer.shown)
     if not hosts & ours:
         words = _("Mail for this domain goes to another server, and does not arrive here.")
-        return Verdict(record, State.WRONG, words, answer.values)
+        return Verdict(record, State.WRONG, words, answer.shown)
     if _host(record.value) not in hosts:
-        return Verdict(record, State.MISSING, _("Mail arrives, but not by this server."), answer.values)
+        return Verdict(record, State.MISSING, _("Mail arrives, but not by this server."), answer.shown)
     if hosts - ours:
         words = _("Mail arrives here, and at other servers too: what those do not pass on to here is lost.")
-        return Verdict(record, State.UNSURE, words, answer.values)
-    return Verdict(record, State.RIGHT, _("Mail for this domain arrives here."), answer.values)
+        return Verdict(record, State.UNSURE, words, answer.shown)
+    return Verdict(record, State.RIGHT, _("Mail for this domain arrives here."), answer.shown)
 
 
 def _spf(record: Record, answers: Answers) -> Verdict:
@@ -302,16 +302,16 @@ def _dkim(record: Record, answers: Answers, selector: str) -> Verdict:
 def _one_key(record: Record, answer: Answer) -> Verdict:
     if answer.outcome == Outcome.FAILED:
         return _no_answer(record)
-    keys = [text for text in answer.values if re.search(r"(?:^|;)\s*p\s*=", text)]
+    keys = tuple(text for text in answer.values if re.search(r"(?:^|;)\s*p\s*=", text))
     if not keys:
-        return Verdict(record, State.MISSING, _("No key is announced under this name."), answer.values)
+        return Verdict(record, State.MISSING, _("No key is announced under this name."))
     if len(keys) > 1:
         words = _("Several keys are announced under this name: receivers may take the wrong one.")
-        return Verdict(record, State.WRONG, words, answer.values)
+        return Verdict(record, State.WRONG, words, keys)
     if re.search(r"(?:^|;)\s*p\s*=\s*(?:;|$)", keys[0]):
         words = _("The key of this name was withdrawn: what is signed with it is trusted no more.")
-        return Verdict(record, State.WRONG, words, answer.values)
-    return Verdict(record, State.RIGHT, _("A key is announced under this name."), answer.values)
+        return Verdict(record, State.WRONG, words, keys)
+    return Verdict(record, State.RIGHT, _("A key is announced under this name."), keys)
 
 
 def _dmarc(record: Record, answers: Answers) -> Verdict:
@@ -354,7 +354,7 @@ def _alias(record: Record, answers: Answers) -> Verdict:
     given = [answers[Question(record.name, kind)] for kind in ("A", "AAAA")]
     leads_to = next((answer.leads_to for answer in given if answer.leads_to), "")
     there = {value for answer in given for value in answer.values}
-    found = tuple(filter(None, (leads_to, *sorted(there))))
+    found = (leads_to,) if leads_to else tuple(sorted(there))
     if not found:
         if any(answer.outcome == Outcome.FAILED for answer in given):
             return _no_answer(record)
@@ -382,16 +382,16 @@ def _srv(record: Record, answers: Answers) -> Verdict:
     if record.value == NOT_OFFERED:
         if offered:
             words = _("It names a server for what is not offered here: programs try it in vain.")
-            return Verdict(record, State.WRONG, words, answer.values)
-        return Verdict(record, State.RIGHT, _("Nothing is announced that is not offered."), answer.values)
+            return Verdict(record, State.WRONG, words, answer.shown)
+        return Verdict(record, State.RIGHT, _("Nothing is announced that is not offered."), answer.shown)
     if not answer.values:
         return Verdict(record, State.MISSING, _("There is no such record."))
     if not record.value:
-        return Verdict(record, State.UNSURE, _("Ask your host whether this is right."), answer.values)
+        return Verdict(record, State.UNSURE, _("Ask your host whether this is right."), answer.shown)
     if offered and {_port_and_host(value) for value in offered} == {_port_and_host(record.value)}:
-        return Verdict(record, State.RIGHT, _("It names the right server."), answer.values)
+        return Verdict(record, State.RIGHT, _("It names the right server."), answer.shown)
     words = _("It names another server or port: programs that look here are led astray.")
-    return Verdict(record, State.WRONG, words, answer.values)
+    return Verdict(record, State.WRONG, words, answer.shown)
 
 
 def _no_answer(record: Record) -> Verdict:

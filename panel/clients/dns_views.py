@@ -14,7 +14,7 @@ from django.views.decorators.http import require_safe
 from panel.accounts.access import person_of
 from panel.addresses.models import Domain
 from panel.addresses.selectors import living_domains_for
-from panel.clients.dns_looks import known_of
+from panel.clients.dns_looks import KEPT, STALE_AFTER, known_of
 from panel.clients.dns_verdicts import grouped, judge, overall, questions_about
 from panel.clients.records import wanted_records, zone_file
 
@@ -35,7 +35,13 @@ def domain_dns(request: HttpRequest, name: str) -> HttpResponse:
     selector = typed if _SELECTOR.match(typed) and ".." not in typed else ""
     records = wanted_records(domain.name)
     questions = questions_about(domain.name, records, selector)
-    known = known_of(f"{domain.name}/{selector}", questions, newer_than=_moment(request.GET.get("after", "")))
+    known = known_of(
+        f"{domain.name}/{selector}",
+        questions,
+        newer_than=_moment(request.GET.get("after", "")),
+        # There are more names of keys than the cache can keep answers about.
+        kept=STALE_AFTER if selector else KEPT,
+    )
     if known.looking and "poll" in request.GET:
         return HttpResponse(status=204)
     answers = known.look.answers if known.look else None

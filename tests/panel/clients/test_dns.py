@@ -357,6 +357,27 @@ def test_what_is_no_plain_letter_is_written_as_a_number(dns: DnsServer) -> None:
     assert value == r"v=spf1 a:smtp.host.example \226\128\174\000\027[31m<script>"
 
 
+def test_what_an_alias_leads_to_is_not_shown(dns: DnsServer) -> None:
+    """It may be a name that only the host's own resolvers know."""
+    dns.domains.add(NAME)
+    dns.put_all(
+        f"{NAME} CNAME secret.internal.",
+        f"autoconfig.{NAME} CNAME secret.internal.",
+        f"_imaps._tcp.{NAME} CNAME secret.internal.",
+        f"s1._domainkey.{NAME} CNAME secret.internal.",
+        "secret.internal MX 10 mx-secret.internal.",
+        "secret.internal SRV 0 1 389 directory-secret.internal.",
+        "secret.internal A 10.1.2.3",
+        "secret.internal TXT password=hidden",
+    )
+    found = verdicts("s1")
+    shown = {value for each in found for value in each.found}
+    assert shown == {"secret.internal"}
+    assert {each.state for each in found if each.record.subject in (Subject.MX, Subject.AUTOCONFIG)} == {
+        State.WRONG
+    }
+
+
 def test_a_name_that_is_too_long_for_the_dns_is_not_asked_for(dns: DnsServer) -> None:
     name = ".".join(["a" * 60] * 4) + ".example"
     records = wanted_records(name)
