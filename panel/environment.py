@@ -43,6 +43,7 @@ class Environment:
         mail_host: the name that clients are told.
         mail_listen: IP addresses of the mail service.
         mail_ports: its four ports.
+        mx_hosts: the servers that take mail from outside, the first one before the others.
         smtp_host, smtp_port: the host's submission server, which mail programs are told; no host for none.
         tls_certificate, tls_key: an own certificate by path, or empty for one of the private CA's.
         dovecot_bin: the dovecot program, or empty to find it.
@@ -65,6 +66,7 @@ class Environment:
     mail_host: str
     mail_listen: tuple[str, ...]
     mail_ports: Ports
+    mx_hosts: tuple[str, ...]
     smtp_host: str
     smtp_port: int
     tls_certificate: str
@@ -113,6 +115,8 @@ def read_environment() -> Environment:
                 pop3=_port("POP3_PORT", env.str("POP3_PORT", "1110")),
                 pop3s=_port("POP3S_PORT", env.str("POP3S_PORT", "1995")),
             ),
+            mx_hosts=_mx_hosts(env.str("MX_HOSTS", ""))
+            or (_host_name("MAIL_HOST", env.str("MAIL_HOST", "localhost")),),
             smtp_host=_smtp_host(env.str("SMTP_HOST", "")),
             smtp_port=_smtp_port(env.str("SMTP_PORT", "465")),
             tls_certificate=env.str("TLS_CERTIFICATE", ""),
@@ -170,10 +174,18 @@ def _port(name: str, value: str) -> int:
 
 
 def _smtp_host(value: str) -> str:
+    return _plain_name("SMTP_HOST", value)
+
+
+def _mx_hosts(value: str) -> tuple[str, ...]:
+    return tuple(_plain_name("MX_HOSTS", name) for name in value.replace(",", " ").split())
+
+
+def _plain_name(setting: str, value: str) -> str:
     """What mail programs are told goes into formats of many kinds: it is a plain name, or nothing."""
-    name = _host_name("SMTP_HOST", value)
+    name = _host_name(setting, value)
     if name and not re.fullmatch(r"(?=.{1,253}\Z)[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?", name):
-        raise EnvironmentProblem(f"SMTP_HOST is {value!r}: write a host name such as smtp.example.com.")
+        raise EnvironmentProblem(f"{setting} is {value!r}: write a host name such as mail.example.com.")
     return name
 
 

@@ -27,27 +27,34 @@ class DnsServer:
 
     Attributes:
         texts: name → its TXT records, each the strings that it consists of.
+        records: name and kind → its records as a zone file has them, of kinds other than TXT.
         aliases: name → the name that its CNAME record leads to.
         domains: names that exist without any of these.
         failing: names that are answered with SERVFAIL.
         silent: names that are not answered at all.
+        raw: name → the bytes that come instead of an answer, after the two that say to which question.
         slow: seconds that each answer takes.
         asked: name, type and transport of every question.
     """
 
     texts: dict[str, list[list[str]]] = field(default_factory=dict)
+    records: dict[tuple[str, str], list[str]] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
     domains: set[str] = field(default_factory=set)
     failing: set[str] = field(default_factory=set)
     silent: set[str] = field(default_factory=set)
+    raw: dict[str, bytes] = field(default_factory=dict)
     slow: float = 0.0
     asked: list[tuple[str, str, str]] = field(default_factory=list)
     port: int = 0
 
     def forget(self) -> None:
         """Know nothing again."""
-        for known in (self.texts, self.aliases, self.domains, self.failing, self.silent, self.asked):
+        for known in (self.texts, self.records, self.aliases, self.raw):
             known.clear()
+        for names in (self.domains, self.failing, self.silent):
+            names.clear()
+        self.asked.clear()
         self.slow = 0.0
 
     def put(self, name: str, *values: str) -> None:
@@ -55,6 +62,17 @@ class DnsServer:
         self.texts[name] = [
             [value[at : at + 255] for at in range(0, len(value), 255)] or [""] for value in values
         ]
+
+    def put_all(self, *lines: str) -> None:
+        """Have these records: each a name, a kind and a value, as a zone file has them."""
+        for line in lines:
+            name, kind, value = line.split(maxsplit=2)
+            if kind == "TXT":
+                self.texts.setdefault(name, []).append([value])
+            elif kind == "CNAME":
+                self.aliases[name] = value.rstrip(".")
+            else:
+                self.records.setdefault((name, kind), []).append(value)
 
     def names_asked(self) -> list[str]:
         """Return the names that were asked for, in order."""
@@ -72,6 +90,8 @@ class DnsServer:
         time.sleep(self.slow)
         if name in self.silent:
             return None
+        if name in self.raw:
+            return wire[:2] + self.raw[name]
         response = dns.message.make_response(query, recursion_available=True)
         if name in self.failing:
             response.set_rcode(dns.rcode.SERVFAIL)
@@ -99,11 +119,15 @@ class DnsServer:
                 for strings in self.texts[name]
             ]
             response.answer.append(dns.rrset.from_text(f"{name}.", TTL, "IN", "TXT", *quoted))
+        elif (name, dns.rdatatype.to_text(kind)) in self.records:
+            kind_name = dns.rdatatype.to_text(kind)
+            values = self.records[name, kind_name]
+            response.answer.append(dns.rrset.from_text(f"{name}.", TTL, "IN", kind_name, *values))
         elif not self._exists(name):
             response.set_rcode(dns.rcode.NXDOMAIN)
 
     def _exists(self, name: str) -> bool:
-        known = {*self.texts, *self.aliases, *self.domains}
+        known = {*self.texts, *self.aliases, *self.domains, *(owner for owner, _kind in self.records)}
         return name in known or any(other.endswith(f".{name}") for other in known)
 
 

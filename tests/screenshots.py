@@ -16,7 +16,8 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from tests.browser.conftest import ARGUMENTS
-from tests.browser.places import furnish, places
+from tests.browser.places import furnish, places, tell_dns
+from tests.dns_server import running
 from tests.stand import CHECKOUT, Stand
 
 SIZES = {"phone": (360, 780), "desktop": (1280, 900)}
@@ -25,7 +26,15 @@ SIZES = {"phone": (360, 780), "desktop": (1280, 900)}
 def main(folder: Path) -> None:
     """Start a stand, take the pictures, and write index.html beside them."""
     folder.mkdir(parents=True, exist_ok=True)
-    stand = Stand(privileges="ordinary")
+    with running() as dns:
+        tell_dns(dns)
+        rows = _take(folder, Stand(privileges="ordinary", settings={"DNS_SERVERS": f"127.0.0.1:{dns.port}"}))
+    (folder / "index.html").write_text(_index(rows), "utf-8")
+    sys.stdout.write(f"{sum(map(len, rows.values()))} pictures of {len(rows)} pages: {folder}/index.html\n")
+
+
+def _take(folder: Path, stand: Stand) -> dict[str, list[str]]:
+    """Take the pictures; return their names by what is in them."""
     rows: dict[str, list[str]] = {}
     try:
         stand.start()
@@ -51,8 +60,7 @@ def main(folder: Path) -> None:
             browser.close()
     finally:
         stand.remove()
-    (folder / "index.html").write_text(_index(rows), "utf-8")
-    sys.stdout.write(f"{sum(map(len, rows.values()))} pictures of {len(rows)} pages: {folder}/index.html\n")
+    return rows
 
 
 def _index(rows: dict[str, list[str]]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import TypeVar
 
 import dns.exception
 import dns.name
@@ -18,6 +19,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 logger = logging.getLogger(__name__)
+
+AnyResolver = TypeVar("AnyResolver", bound=dns.resolver.BaseResolver)
 
 #: What stands before the domain in the record's name, and before the token in its value.
 LABEL, PREFIX = "_restante", "restante-verification="
@@ -67,7 +70,7 @@ def look_for(*, domain: str, token: str) -> Outcome:
     """
     ends = time.monotonic() + LIFETIME
     try:
-        resolver = _resolver()
+        resolver = configured(dns.resolver.Resolver(configure=False))
         answer = resolver.resolve(_dns_name(record_name(domain)), dns.rdatatype.TXT, search=False)
     except dns.resolver.NXDOMAIN:
         return Outcome.NO_RECORD if _exists(resolver, domain, ends) else Outcome.NO_SUCH_DOMAIN
@@ -94,12 +97,17 @@ def _exists(resolver: dns.resolver.Resolver, domain: str, ends: float) -> bool:
     return True
 
 
-def _resolver() -> dns.resolver.Resolver:
-    """Return the resolvers of DNS_SERVERS, or those of the system as they are now."""
+def configured(resolver: AnyResolver) -> AnyResolver:
+    """Return a resolver, made with nothing configured, that asks those of DNS_SERVERS, or the system's as they are now.
+
+    Raises:
+        dns.exception.DNSException: if the system names none.
+    """
     servers = settings.ENVIRONMENT.dns_servers
-    resolver = dns.resolver.Resolver(configure=not servers)
     if servers:
         resolver.nameservers = [dns.nameserver.Do53Nameserver(address, port) for address, port in servers]
+    else:
+        resolver.read_resolv_conf("/etc/resolv.conf")
     resolver.lifetime, resolver.timeout = LIFETIME, EACH
     resolver.use_edns(0, 0, UDP_MAX)
     return resolver

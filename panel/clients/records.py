@@ -7,6 +7,7 @@ it, and whom else a domain lets send its mail only its owner knows.
 from __future__ import annotations
 
 import ipaddress
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -14,8 +15,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
-from django.utils.translation import pgettext_lazy as in_context
+from django.utils.translation import gettext_lazy, pgettext_lazy
 
 from panel.addresses.mail_servers import (
     PROTOCOLS,
@@ -54,13 +54,13 @@ class Purpose(models.TextChoices):
 class Subject(models.TextChoices):
     """What a record is, by the name that people look for."""
 
-    MX = "mx", in_context("DNS record", "Mail server (MX)")
-    SPF = "spf", in_context("DNS record", "Permitted senders (SPF)")
-    DKIM = "dkim", in_context("DNS record", "Signing key (DKIM)")
-    DMARC = "dmarc", in_context("DNS record", "Forged mail (DMARC)")
-    AUTOCONFIG = "autoconfig", in_context("DNS record", "Thunderbird and others (autoconfig)")
-    AUTODISCOVER = "autodiscover", in_context("DNS record", "Outlook (autodiscover)")
-    SRV = "srv", in_context("DNS record", "Servers of the domain (SRV)")
+    MX = "mx", pgettext_lazy("DNS record", "Mail server (MX)")
+    SPF = "spf", pgettext_lazy("DNS record", "Permitted senders (SPF)")
+    DKIM = "dkim", pgettext_lazy("DNS record", "Signing key (DKIM)")
+    DMARC = "dmarc", pgettext_lazy("DNS record", "Forged mail (DMARC)")
+    AUTOCONFIG = "autoconfig", pgettext_lazy("DNS record", "Thunderbird and others (autoconfig)")
+    AUTODISCOVER = "autodiscover", pgettext_lazy("DNS record", "Outlook (autodiscover)")
+    SRV = "srv", pgettext_lazy("DNS record", "Servers of the domain (SRV)")
 
 
 @dataclass(frozen=True)
@@ -109,20 +109,23 @@ def zone_file(records: Iterable[Record]) -> str:
         if record.purpose != purpose:
             lines += ["", f"; {record.purpose.label}"] if lines else [f"; {record.purpose.label}"]
             purpose = record.purpose
-        lines.append(_line(record))
+        lines += [_line(record)] if record.value else _remark(f"{record.subject.label}: {record.why}")
     return "\n".join(lines) + "\n"
 
 
 def panel_host() -> str:
     """Return the name or address under which mail programs reach the panel."""
-    return urlsplit(settings.ENVIRONMENT.panel_url).hostname or "localhost"
+    host = urlsplit(settings.ENVIRONMENT.panel_url).hostname or "localhost"
+    return str(ipaddress.ip_address(host)) if _kind_of_address(host) else host
 
 
 def _line(record: Record) -> str:
-    if not record.value:
-        return f"; {record.subject.label}: {record.why}"
     value = _quoted(record.value) if record.kind == "TXT" else record.value
     return f"{record.name}.\t{TTL}\tIN\t{record.kind}\t{value}"
+
+
+def _remark(text: str) -> list[str]:
+    return textwrap.wrap(text, 76, initial_indent="; ", subsequent_indent=";   ")
 
 
 def _quoted(text: str) -> str:
@@ -132,17 +135,16 @@ def _quoted(text: str) -> str:
 
 
 def _arriving(domain_name: str) -> Iterable[Record]:
-    host = settings.ENVIRONMENT.mail_host
+    why = _("Others hand in here what they send to this domain. Without it no mail arrives.")
+    hosts = settings.ENVIRONMENT.mx_hosts
     # An address in an MX or SRV record is no address to anybody (RFC 1035, RFC 2782): a name alone may stand there.
-    value = "" if _kind_of_address(host) else f"10 {host}."
-    why = (
-        _("Others hand in here what they send to this domain. Without it no mail arrives.")
-        if value
-        else _(
+    values = [f"{10 * at} {host}." for at, host in enumerate(hosts, 1) if not _kind_of_address(host)]
+    if not values:
+        why = _(
             "The host's mail server has no name yet: ask your host which server takes mail for this domain."
         )
-    )
-    yield Record(domain_name, "MX", value, why, True, Subject.MX, Purpose.ARRIVING)
+    for value in values or [""]:
+        yield Record(domain_name, "MX", value, why, True, Subject.MX, Purpose.ARRIVING)
 
 
 def _trusted(domain_name: str) -> Iterable[Record]:

@@ -180,6 +180,7 @@ SENTENCES = (
     gettext_noop("%(problem)s Copies of what POP deleted may be over: they stay until the next purge."),
     # panel.retention.due, panel.retention.runs, panel.retention.purging
     gettext_noop("%(folder)s: %(days)s days (%(whose)s)"),
+    gettext_noop("%(folder)s: %(days)s day (%(whose)s)"),
     gettext_noop("the platform"),
     gettext_noop("The folder %(folder)s is left alone: * and %% in its name stand for any letters."),
     gettext_noop("%(problem)s What is due by the rules stays until the next purge."),

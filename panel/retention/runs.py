@@ -357,7 +357,7 @@ def _keep_failures(run: PurgeRun, page: Sequence[Mailbox], found: due.Found) -> 
 def in_words(rule: Effective) -> str:
     """Return whose rule it is and what it says, as the audit trail keeps it: English, like all that is kept."""
     whose = "the platform" if rule.level is None else str(rule.level)
-    return f"{rule.folder}: {rule.days} days ({whose})"
+    return f"{rule.folder}: {rule.days} {'day' if rule.days == 1 else 'days'} ({whose})"
 
 
 def _expected(run: PurgeRun) -> int | None:

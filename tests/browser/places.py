@@ -7,11 +7,15 @@ import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from playwright.sync_api import Page
 
+from panel.core.clock import TEST_CLOCK
+from tests.dns_server import DnsServer
+from tests.panel_client import PanelClient
 from tests.stand import Box, Stand, wait_for
 
 PASSWORD = "an-admins-passw0rd"
@@ -19,6 +23,27 @@ PASSWORD = "an-admins-passw0rd"
 MOST = 150
 #: What is no page: files, and what ends the visit.
 _NO_PAGE = re.compile(r"\.(csv|json)$|/download/|/sign-out/|^/static/|^mailto:")
+
+
+#: Of storage and retention: a rule of its own and an inherited one, a change to confirm and a confirmed one, a mailbox
+#: that is nearly full, an empty one, and one under a legal hold.
+_STORAGE_AND_RETENTION = (
+    "/mailboxes/4/storage/",
+    "/mailboxes/8/storage/",
+    "/mailboxes/6/retention/",
+    "/mailboxes/6/retention/rule/?folder=INBOX",
+    "/mailboxes/6/retention/rule/?folder=Trash",
+    "/mailboxes/7/",
+    "/mailboxes/7/hold/",
+    "/mailboxes/7/release/",
+    "/mailboxes/8/",
+    "/customers/2/retention/",
+    "/customers/2/storage/",
+    "/retention/changes/2/",
+    "/retention/changes/3/",
+    "/retention/changes/4/",
+    "/retention/changes/5/",
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +75,8 @@ def furnish(stand: Stand) -> list[Visitor]:
     stand.must("setmailbox", "bob@martin.test", "--suspend")
     stand.must("deletemailbox", "claire@martin.test")
     _connect(Box(stand, "anna@martin.test", PASSWORD, Path("/")))
+    _fill_up(stand)
+    _keep_and_end(stand)
     return [
         Visitor(
             "anonymous",
@@ -84,6 +111,20 @@ def furnish(stand: Stand) -> list[Visitor]:
                 "/mailboxes/4/connections/",
                 "/mailboxes/?q=zzzz",
                 "/search/?q=a",
+                *_STORAGE_AND_RETENTION,
+                "/mailboxes/6/storage/",
+                "/mailboxes/7/storage/",
+                "/mailboxes/8/hold/",
+                "/retention/changes/1/",
+                "/retention/runs/2/",
+                "/retention/runs/2/?state=failed",
+                "/retention/runs/3/",
+                "/retention/runs/4/",
+                "/retention/runs/4/cancel/",
+                "/domains/martin.test/dns/",
+                "/domains/martin.test/dns/?selector=s1",
+                "/domains/martin.test/dns/?selector=a+b",
+                "/domains/martin.test/dns/?after=1",
                 "/connections/?reason=wrong_password&protocol=imap",
                 "/connections/?ip=nonsense",
                 "/connections/?address=nobody@nowhere.test",
@@ -95,6 +136,7 @@ def furnish(stand: Stand) -> list[Visitor]:
             "owner@martin.test",
             PASSWORD,
             (
+                *_STORAGE_AND_RETENTION,
                 "/mailboxes/2/",
                 "/mailboxes/?q=zzzz",
                 "/jobs/",
@@ -120,9 +162,55 @@ def furnish(stand: Stand) -> list[Visitor]:
                 "/mailboxes/1/devices/disconnect/",
                 "/mailboxes/1/to-imap/",
                 "/mailboxes/1/to-pop/",
+                "/mailboxes/1/storage/",
+                "/mailboxes/1/retention/",
+                "/retention/changes/3/",
             ),
         ),
     ]
+
+
+def tell_dns(dns: DnsServer) -> None:
+    """Have a DNS in which a domain has some of its records, some wrong ones, and a key."""
+    dns.put_all(
+        "martin.test MX 10 mx.elsewhere.example.",
+        "autoconfig.martin.test CNAME localhost.",
+        "autodiscover.martin.test A 192.0.2.1",
+        "_imaps._tcp.martin.test SRV 0 1 993 mail.elsewhere.example.",
+    )
+    dns.put("martin.test", "v=spf1 include:_spf.elsewhere.example ~all")
+    dns.put("_dmarc.martin.test", "v=DMARC1; p=none", "v=DMARC1; p=reject")
+    dns.put("s1._domainkey.martin.test", f"v=DKIM1; k=rsa; p={'MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQ' * 6}")
+
+
+def _fill_up(stand: Stand) -> None:
+    """Have a mailbox that messages end in, one under a legal hold, and one that is nearly full, noted for today."""
+    for name, quota in (("emma", "2G"), ("frank", "2G"), ("gina", "1M")):
+        stand.must("createmailbox", f"{name}@martin.test", "--quota", quota, stdin=f"{PASSWORD}\n")
+    stand.must("setmailbox", "frank@martin.test", "--hold", "Case 12/2026")
+    line = "x" * 76 + "\r\n"
+    for count in (3, 7):
+        stand.must("deliver", "gina@martin.test", stdin=f"Subject: Large\r\n\r\n{line * 1250 * count}")
+    stand.must("checkquotas")
+
+
+def _keep_and_end(stand: Stand) -> None:
+    """Set rules and purge what is due in two days; then have changes counted, confirmed ones and some to confirm."""
+    (stand.data_dir.root / TEST_CLOCK).touch()
+    stand.must("setretention", "Trash", "30", "--platform", "--confirm")
+    stand.must("setretention", "INBOX", "1", "--address", "emma@martin.test", "--confirm")
+    in_two_days = datetime.now(UTC) + timedelta(days=2.1)
+    assert stand.must("purge", "--at", in_two_days.isoformat())["messages"] == 1
+    # That purge has cancelled what nobody had confirmed until then: these come after it.
+    admin = PanelClient(stand)
+    for number, place, values in (
+        (3, "/mailboxes/1/retention/rule/", {"folder": "INBOX"}),
+        (4, "/domains/martin.test/retention/recovery/", {}),
+    ):
+        page = admin.send(place, ends="days", days="1", **values)
+        assert f"/retention/changes/{number}/" in page
+    stand.must("setretention", "INBOX", "5", "--customer", "Martin & fils", "--confirm")
+    admin.press("/jobs/schedule/sample_usage/run/", "/jobs/schedule/")
 
 
 def _connect(box: Box) -> None:

@@ -8,7 +8,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from tests.browser.places import Visitor, furnish, places, refused
+from tests.browser.places import Visitor, furnish, places, refused, tell_dns
+from tests.dns_server import running
 from tests.stand import Stand
 
 pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.long]
@@ -27,11 +28,13 @@ Furnished = tuple[Stand, dict[str, Visitor]]
 
 
 @pytest.fixture(scope="module")
-def furnished(make_stand: Callable[..., Stand]) -> Furnished:
+def furnished(make_stand: Callable[..., Stand]) -> Iterator[Furnished]:
     """A stand with something of everything, and who looks at it."""
-    stand = make_stand()
-    stand.start()
-    return stand, {visitor.name: visitor for visitor in furnish(stand)}
+    with running() as dns:
+        tell_dns(dns)
+        stand = make_stand(DNS_SERVERS=f"127.0.0.1:{dns.port}")
+        stand.start()
+        yield stand, {visitor.name: visitor for visitor in furnish(stand)}
 
 
 #: Forms that take nothing for no answer.
@@ -43,6 +46,8 @@ FORMS = (
         "/mailboxes/5/delete/",
         "/mailboxes/5/devices/new/",
         "/customers/2/members/invite/",
+        "/settings/retention/rule/",
+        "/mailboxes/4/hold/",
     ),
 )
 

@@ -44,6 +44,7 @@ def settings(data_dir: DataDir) -> Environment:
         mail_host="localhost",
         mail_listen=("127.0.0.1",),
         mail_ports=Ports(),
+        mx_hosts=("localhost",),
         smtp_host="",
         smtp_port=465,
         tls_certificate="",

@@ -117,6 +117,7 @@ def test_taken_port_is_named_with_its_setting(make_stand: Callable[..., Stand]) 
         ("REDIS_URL", "http://x", "REDIS_URL"),
         ("DNS_SERVERS", "resolver.test", "DNS_SERVERS"),
         ("DNS_SERVERS", "192.0.2.53:0", "DNS_SERVERS"),
+        ("MX_HOSTS", "mx.example.com, mx_2.example.com", "MX_HOSTS"),
         ("TIME_ZONE", "Mars/Olympus", "TIME_ZONE"),
         ("DATA_DIR", "/tmp/" + "d" * 90, "shorter"),
         ("DATA_DIR", "/tmp/a b", "DATA_DIR"),

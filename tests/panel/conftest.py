@@ -26,6 +26,12 @@ def plain_static_files(settings: Any) -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_dns_is_asked(settings: Any) -> None:
+    """Ask no resolver of this machine: nothing listens there. The fixture `dns` has one that answers."""
+    settings.ENVIRONMENT = dataclasses.replace(settings.ENVIRONMENT, dns_servers=(("127.0.0.1", 9),))
+
+
+@pytest.fixture(autouse=True)
 def no_worker_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is none here that a command could wait for."""
     monkeypatch.setattr("panel.addresses.management.commands.setmailbox.FOLLOWED_WITHIN", 0.0)

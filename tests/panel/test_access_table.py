@@ -173,6 +173,8 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
             "delete_domain",
             "restore_domain",
             "domain_settings",
+            "domain_dns",
+            "download_domain_zone",
             "domain_rules",
             "domain_rule",
             "domain_recovery",

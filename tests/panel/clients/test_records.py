@@ -27,6 +27,7 @@ def environ(settings: Any) -> Environ:
     change(
         panel_url="https://panel.host.example",
         mail_host="mail.host.example",
+        mx_hosts=("mail.host.example",),
         mail_ports=Ports(imap=143, imaps=993, pop3=110, pop3s=995),
         smtp_host="smtp.host.example",
         smtp_port=465,
@@ -107,7 +108,7 @@ def test_a_panel_without_tls_is_not_announced_to_outlook_by_srv(environ: Environ
 @pytest.mark.parametrize(("address", "kind"), [("192.0.2.7", "A"), ("2001:db8::7", "AAAA")])
 def test_addresses_stand_only_where_addresses_may(environ: Environ, address: str, kind: str) -> None:
     url = f"https://[{address}]" if ":" in address else f"https://{address}"
-    environ(panel_url=url, mail_host=address, smtp_host="")
+    environ(panel_url=url, mail_host=address, mx_hosts=(address,), smtp_host="")
     found = [record for record in wanted_records("shop.example") if record.value]
     assert {(record.kind, record.value) for record in found if record.subject == Subject.AUTOCONFIG} == {
         (kind, address)

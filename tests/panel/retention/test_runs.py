@@ -18,6 +18,7 @@ from panel.core.models import AuditEntry, Job
 from panel.retention import changing, due, purging, runs, tasks
 from panel.retention.changing import propose
 from panel.retention.models import PurgeItem, PurgeRun, RetentionRule
+from panel.retention.rules import said_at
 from tests.cast import PASSWORD, Cast
 from tests.panel.retention.folders import FolderDovecot
 from tests.panel.retention.rule_rows import DAY, confirmed, rule
@@ -56,6 +57,15 @@ def figures(run: PurgeRun) -> tuple[int, int, int]:
 
 def waiting_jobs(kind: str, run: PurgeRun) -> int:
     return Job.objects.filter(kind=kind, state=Job.State.QUEUED, arguments__run=run.pk).count()
+
+
+@pytest.mark.parametrize(
+    ("days", "words"), [(1, "Trash: 1 day (the platform)"), (2, "Trash: 2 days (the platform)")]
+)
+def test_a_rule_is_kept_in_words(cast: Cast, days: int, words: str) -> None:
+    rule(None, "Trash", days)
+    (effective,) = said_at(None)
+    assert runs.in_words(effective) == words
 
 
 def test_what_is_older_than_its_days_is_due_and_goes_and_nothing_else(
