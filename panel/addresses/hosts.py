@@ -58,7 +58,7 @@ def asked_domain(request: HttpRequest) -> str:
 
 
 def hosted_domain(host: str) -> str:
-    """Return the active domain that this is the name of, or a name under which its settings are looked for; or empty."""
+    """Return the active domain that has this name, or whose settings are looked for under it; empty for any other."""
     try:
         name = normalise_domain(host)
     except AddressError:
