@@ -32,7 +32,7 @@ def asked(address: str = "", path: str = PATHS[0], host: str = "localhost") -> E
     assert answer.status_code == 200
     # Other types are refused by Thunderbird.
     assert answer.headers["Content-Type"] == "text/xml; charset=utf-8"
-    root = fromstring(answer.content)
+    root: ElementTree.Element = fromstring(answer.content)
     assert (root.tag, root.get("version")) == ("clientConfig", "1.1")
     provider = root.find("emailProvider")
     assert provider is not None

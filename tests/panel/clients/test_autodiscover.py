@@ -50,7 +50,7 @@ def account_of(address: str, path: str = PATH) -> ElementTree.Element:
     answer = post(BODY.replace("ADDRESS", address), path)
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/xml; charset=utf-8"
-    root = fromstring(answer.content)
+    root: ElementTree.Element = fromstring(answer.content)
     assert root.tag == f"{ANSWER}Autodiscover"
     account = root.find(f"{{{SETTINGS}}}Response/{{{SETTINGS}}}Account")
     assert account is not None
