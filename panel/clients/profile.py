@@ -53,7 +53,7 @@ def profile(address: str, server: MailServer) -> bytes:
         "PayloadVersion": 1,
         "PayloadIdentifier": f"{_reversed_host()}.{server.protocol}.{whole}",
         "PayloadUUID": str(whole).upper(),
-        "PayloadDisplayName": f"{brand.name}: {address}",
+        "PayloadDisplayName": f"{brand.name} ({address})",
         "PayloadOrganization": brand.name,
         "PayloadDescription": _(
             "Sets up %(address)s by %(protocol)s. The password is not inside: your device asks for it."

@@ -143,7 +143,7 @@ def test_the_hosts_name_and_the_readers_language(cast: Cast, authority: Path, en
     environ(brand=read_brand(name="Courrier & Cie", logo=None, accent="", support_url="", footer_links=""))
     whole = verified(download(cast.mailbox.address), authority)
     assert whole["PayloadOrganization"] == "Courrier & Cie"
-    assert whole["PayloadDisplayName"] == f"Courrier & Cie: {cast.mailbox.address}"
+    assert whole["PayloadDisplayName"] == f"Courrier & Cie ({cast.mailbox.address})"
     assert "password" in whole["PayloadDescription"]
 
 
