@@ -197,6 +197,7 @@ def test_what_is_malformed_is_refused(body: bytes) -> None:
     assert (answer.status_code, error_of(answer)) == (400, "600")
 
 
+@pytest.mark.filterwarnings("ignore:invalid escape sequence")
 def test_no_encoding_is_a_mistake_of_ours() -> None:
     """Parsers read any that Python knows; some of those are none of texts."""
     for name in {*encodings.aliases.aliases.values(), "idna", "undefined", "unicode_escape", "x"}:
