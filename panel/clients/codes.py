@@ -11,8 +11,6 @@ from panel.addresses.mail_servers import TLS, MailServer
 from panel.clients.told import help_url, outgoing_told, profile_url
 
 CONTENT_TYPE = "image/svg+xml"
-#: What a code may lead to: the profile for Apple's programs, the account in Thunderbird for Android, the help page.
-KINDS = ("profile", "thunderbird", "page")
 #: Thunderbird's numbers ("Export for Mobile" QR code format, version 1).
 _FORMAT, _PASSWORD = 1, 1
 _PROTOCOLS = {"imap": 0, "pop3": 1, "smtp": 0}
@@ -21,18 +19,18 @@ _STARTTLS, _TLS = 2, 3
 _QUIET = 4
 
 
-def code_of(kind: str, address: str, server: MailServer) -> str:
-    """Return a code as SVG.
+def profile_code(address: str, server: MailServer) -> str:
+    """Return the code, SVG, that leads an iPhone or iPad to its profile."""
+    return _svg(profile_url(address, server.protocol))
 
-    Args:
-        kind: of KINDS.
-        address: in full, as it is stored.
-        server: the way in that is told; the help page is for all.
-    """
-    if kind == "profile":
-        return _svg(profile_url(address, server.protocol))
-    if kind == "thunderbird":
-        return _svg(thunderbird_account(address, server))
+
+def thunderbird_code(address: str, server: MailServer) -> str:
+    """Return the code, SVG, that Thunderbird for Android reads."""
+    return _svg(thunderbird_account(address, server))
+
+
+def page_code(address: str) -> str:
+    """Return the code, SVG, that leads any other device to the help page, whatever is on."""
     return _svg(help_url(address))
 
 

@@ -86,17 +86,36 @@ def download_profile(request: HttpRequest) -> HttpResponse:
 @open_to_owners
 @require_safe
 def show_code(request: HttpRequest) -> HttpResponse:
-    """A QR code for an address: what it leads to is its `kind`."""
-    asked, server = _asked_by_query(request)
-    kind = request.GET.get("kind", "")
-    if kind not in codes.KINDS:
-        raise Http404(_("There is no such code."))
-    return HttpResponse(codes.code_of(kind, asked.address, server), content_type=codes.CONTENT_TYPE)
+    """A QR code for an address. Its `kind` is what it leads to: `profile`, `thunderbird` (for Android) or `page`."""
+    match request.GET.get("kind"):
+        case "page":
+            code = codes.page_code(_asked_address(request).address)
+        case "profile":
+            asked, server = _asked_by_query(request)
+            code = codes.profile_code(asked.address, server)
+        case "thunderbird":
+            asked, server = _asked_by_query(request)
+            code = codes.thunderbird_code(asked.address, server)
+        case _other:
+            raise Http404(_("There is no such code."))
+    return HttpResponse(code, content_type=codes.CONTENT_TYPE)
 
 
 def _asked_by_host(request: HttpRequest) -> Asked:
     """Return the domain under whose name is asked, or under the panel's own what counts for no domain in particular."""
     return read_domain(asked_domain(request)) or Asked("", settings.ENVIRONMENT.mail_host, None)
+
+
+def _asked_address(request: HttpRequest) -> Asked:
+    """Return the address that is asked for by `address`.
+
+    Raises:
+        Http404: if it is none.
+    """
+    asked = read_address(request.GET.get("address", ""))
+    if asked is None:
+        raise Http404(_("This is not an address."))
+    return asked
 
 
 def _asked_by_query(request: HttpRequest) -> tuple[Asked, MailServer]:
@@ -105,9 +124,7 @@ def _asked_by_query(request: HttpRequest) -> tuple[Asked, MailServer]:
     Raises:
         Http404: if it is no address, or the protocol is not on.
     """
-    asked = read_address(request.GET.get("address", ""))
-    if asked is None:
-        raise Http404(_("This is not an address."))
+    asked = _asked_address(request)
     protocol = request.GET.get("protocol") or next(iter(asked.protocols), "")
     server = best_server(protocol) if protocol in asked.protocols else None
     if server is None:

@@ -28,9 +28,9 @@ def best_server(protocol: str) -> MailServer | None:
 def outgoing_told() -> MailServer:
     """Return the server for sending that formats name.
 
-    That is the host's submission server. Where it names none, formats must have one all the same: Thunderbird,
-    Thunderbird for Android and Apple's programs refuse what has none. They are told the mail host with the port of
-    RFC 8314, section 7.3: a password that a program may send there stays with the host.
+    That is the host's submission server. Where it names none, formats must have one all the same: Thunderbird and
+    Thunderbird for Android refuse what has none, and Apple's reference requires it. They are told the mail host with
+    the port of RFC 8314, section 7.3: a password that a program may send there stays with the host.
     """
     return outgoing_server() or MailServer("smtp", settings.ENVIRONMENT.mail_host, SUBMISSIONS, TLS)
 

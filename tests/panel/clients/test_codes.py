@@ -13,7 +13,7 @@ from django.test import Client
 
 from mailbackend.config import Ports
 from panel.addresses.mail_servers import incoming_servers
-from panel.clients.codes import KINDS, thunderbird_account
+from panel.clients.codes import thunderbird_account
 from tests.cast import Cast
 from tests.panel.clients.conftest import Environ
 
@@ -99,7 +99,9 @@ def test_thunderbird_for_android_is_told_of_starttls_and_always_of_a_way_out(
     assert account[3][0][0][:4] == [0, "mail.host.example", 465, 3]
 
 
-def test_any_other_telephone_gets_the_page(cast: Cast) -> None:
+def test_any_other_telephone_gets_the_page(cast: Cast, environ: Environ) -> None:
+    # Also where nothing is on: the page says so.
+    environ(mail_ports=Ports(imap=0, imaps=0, pop3=0, pop3s=0))
     assert read(kind="page", address=cast.mailbox.address) == (
         f"https://panel.host.example/setup/?address=anna%40{cast.domain.name}"
     )
@@ -107,7 +109,7 @@ def test_any_other_telephone_gets_the_page(cast: Cast) -> None:
 
 def test_the_longest_address_fits() -> None:
     address = "x" * 64 + "@" + ".".join(["y" * 60] * 3) + ".test"
-    for kind in KINDS:
+    for kind in ("profile", "thunderbird", "page"):
         assert read(kind=kind, address=address)
     assert thunderbird_account(address, incoming_servers("imap")[0]).isascii()
 
