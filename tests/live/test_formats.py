@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import http.client
+import plistlib
 import re
 import secrets
+import subprocess
 import urllib.parse
 from pathlib import Path
 
@@ -86,3 +88,23 @@ def test_a_hosted_domain_answers_under_its_own_names(stand: Stand) -> None:
         answer = connection.getresponse()
         assert f'<emailProvider id="{domain}">' in answer.read().decode()
         connection.close()
+
+
+def test_the_profile_is_signed_with_the_key_of_the_mail_servers(stand: Stand) -> None:
+    """The panel's processes can read it, whoever started them."""
+    address = f"anna@{stand.new_domain()}"
+    connection = http.client.HTTPConnection("127.0.0.1", stand.ports["panel"], timeout=PATIENCE)
+    connection.request("GET", f"/setup/profile.mobileconfig?address={address}&protocol=pop3")
+    content = connection.getresponse().read()
+    connection.close()
+    authority = str(stand.data_dir.tls / "ca.crt")
+    done = subprocess.run(
+        ["openssl", "cms", "-verify", "-inform", "DER", "-purpose", "any", "-CAfile", authority],
+        input=content,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    (account,) = plistlib.loads(done.stdout)["PayloadContent"]
+    assert account["EmailAccountType"] == "EmailTypePOP"
+    assert account["IncomingMailServerPortNumber"] == stand.ports["pop3s"]
