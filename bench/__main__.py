@@ -18,7 +18,20 @@ from typing import NoReturn
 
 import django
 
-from bench import devices, lists, log, logins, mailboxes, memory, purge, quotas, recorder, start, weight
+from bench import (
+    addresses,
+    devices,
+    lists,
+    log,
+    logins,
+    mailboxes,
+    memory,
+    purge,
+    quotas,
+    recorder,
+    start,
+    weight,
+)
 from bench.client import LoginFailed
 from bench.frame import measure_rows
 from bench.processes import INTERRUPTIONS, BenchProblem, uninterrupted
@@ -40,6 +53,7 @@ SUBJECTS: dict[str, ModuleType] = {
     "recorder": recorder,
     "quotas": quotas,
     "purge": purge,
+    "addresses": addresses,
 }
 DATABASES = ("sqlite", "postgres")
 

@@ -28,7 +28,7 @@ from django.db import connection  # noqa: E402 - models need the setup
 from django.test import Client, override_settings  # noqa: E402
 from django.utils import timezone  # noqa: E402
 
-from bench import inside_devices, inside_purge, inside_quotas, inside_recorder  # noqa: E402
+from bench import inside_addresses, inside_devices, inside_purge, inside_quotas, inside_recorder  # noqa: E402
 from bench.filling import empty_log, fill_log  # noqa: E402
 from mailbackend.passwords import hash_password  # noqa: E402
 from panel.accounts.customers import create_customer  # noqa: E402
@@ -67,6 +67,7 @@ def main() -> None:
         "create_rows": inside_recorder.create_rows,
         "record_many": inside_recorder.record_many,
         "await_row": inside_recorder.await_row,
+        "ask_formats": inside_addresses.ask_formats,
         "fill_quotas": inside_quotas.fill_quotas,
         "empty_quotas": inside_quotas.empty_quotas,
         "check_quotas": inside_quotas.check,

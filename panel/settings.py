@@ -33,7 +33,18 @@ ALLOWED_HOSTS = sorted(
     {_as_host(_panel_host), _as_host(ENVIRONMENT.panel_host), "localhost", "127.0.0.1", "[::1]"}
 )
 #: Names of the URLs that hosted domains answer.
-PUBLIC_URL_NAMES: frozenset[str] = frozenset({"authority_certificate", "pop_or_imap"})
+PUBLIC_URL_NAMES: frozenset[str] = frozenset(
+    {
+        "authority_certificate",
+        "autoconfig",
+        "autodiscover",
+        "autodiscover_json",
+        "pop_or_imap",
+        "setup_code",
+        "setup_profile",
+        "well_known_autoconfig",
+    }
+)
 CSRF_TRUSTED_ORIGINS = [ENVIRONMENT.panel_url]
 _https = ENVIRONMENT.panel_url.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _https

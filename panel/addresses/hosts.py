@@ -19,6 +19,8 @@ from panel.core.error_pages import bad_request
 
 #: Names under which mail programs look for the settings of a domain.
 PREFIXES = ("autoconfig.", "autodiscover.")
+#: Where a request keeps the hosted domain under whose name it came. No header can write there.
+_ASKED_DOMAIN = "restante.asked_domain"
 
 
 def answer_by_host(
@@ -35,24 +37,36 @@ def answer_by_host(
         try:
             request.get_host()
         except DisallowedHost as err:
-            if not is_hosted(split_domain_port(request.META.get("HTTP_HOST", ""))[0]):
+            domain = hosted_domain(split_domain_port(request.META.get("HTTP_HOST", ""))[0])
+            if not domain:
                 return bad_request(request, err)
             if not _is_public(request.path_info):
                 return HttpResponse(render_to_string("nothing_hosted.html"), status=404)
-            request.META["HTTP_HOST"] = own
+            request.META["HTTP_HOST"], request.META[_ASKED_DOMAIN] = own, domain
         return get_response(request)
 
     return middleware
 
 
-def is_hosted(host: str) -> bool:
-    """Say whether this is the name of an active domain, or one under which its settings are looked for."""
+def asked_domain(request: HttpRequest) -> str:
+    """Return the hosted domain under whose name a request came, or empty where it came under the panel's own.
+
+    A panel may have the name of a hosted domain, or one under which its settings are looked for: that is its name too.
+    """
+    domain = request.META.get(_ASKED_DOMAIN)
+    return hosted_domain(split_domain_port(request.get_host())[0]) if domain is None else str(domain)
+
+
+def hosted_domain(host: str) -> str:
+    """Return the active domain that has this name, or whose settings are looked for under it; empty for any other."""
     try:
         name = normalise_domain(host)
     except AddressError:
-        return False
-    names = [name, *(name.removeprefix(prefix) for prefix in PREFIXES if name.startswith(prefix))]
-    return domains_in_state(Domain.objects.filter(name__in=names), Domain.State.ACTIVE).exists()
+        return ""
+    names = [*(name.removeprefix(prefix) for prefix in PREFIXES if name.startswith(prefix)), name]
+    rows = domains_in_state(Domain.objects.filter(name__in=names), Domain.State.ACTIVE)
+    found = set(rows.values_list("name", flat=True))
+    return next((name for name in names if name in found), "")
 
 
 def _is_public(path: str) -> bool:

@@ -22,7 +22,7 @@ PASSWORD = "an-admins-passw0rd"
 #: More pages than anybody has: a crawl that goes on beyond them has lost its way.
 MOST = 150
 #: What is no page: files, and what ends the visit.
-_NO_PAGE = re.compile(r"\.(csv|json)$|/download/|/sign-out/|^/static/|^mailto:")
+_NO_PAGE = re.compile(r"\.(csv|json|crt|svg)$|\.mobileconfig(\?|$)|/download/|/sign-out/|^/static/|^mailto:")
 
 
 #: Of storage and retention: a rule of its own and an inherited one, a change to confirm and a confirmed one, a mailbox

@@ -123,7 +123,13 @@ ASKERS: dict[str, Callable[[Stage], User | None]] = {
 PUBLIC = {
     "healthz",
     "authority_certificate",
+    "autoconfig",
+    "autodiscover",
+    "autodiscover_json",
     "pop_or_imap",
+    "setup_code",
+    "setup_profile",
+    "well_known_autoconfig",
     "accept_invitation",
     "choose_mailbox_password",
     "account_login",
@@ -379,6 +385,9 @@ def seen(stage: Stage) -> dict[tuple[str, str], dict[str, str]]:
 def readable(pattern: str) -> str:
     """Return an address as people write it: `<int:pk>` as `<pk>`, and a group of an expression by its name."""
     plain = re.sub(r"\(\?P<(\w+)>[^)]*\)", r"<\1>", pattern.strip("^$"))
+    # Letters in any case, and what may follow.
+    plain = re.sub(r"\[([a-z])[A-Z]\]", r"\1", plain).replace("\\.", ".")
+    plain = re.sub(r"\(\?:.*\)\?|/\?$", "", plain)
     return "/" + re.sub(r"<\w+:(\w+)>", r"<\1>", plain)
 
 

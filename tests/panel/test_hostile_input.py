@@ -41,6 +41,7 @@ NAMES = [
     "new_password1", "new_password2", "remember", "select", "pk", "ids", "_method",
     "show", "start", "only", "text_en", "text_fr", "level", "audience", "starts_at", "ends_at", "pop_deletes", "days",
     "address", "ip", "protocol", "outcome", "device", "open", "connection_days", "recovery_days",
+    "emailaddress", "Email", "Protocol",
     "job", "offer_to_pop", "folder", "other", "ends", "mailboxes", "messages", "bytes",
 ]
 # fmt: on

@@ -17,7 +17,7 @@ from django.utils import timezone
 from panel.accounts.models import Customer, User
 from panel.addresses import claims, proof, services
 from panel.addresses import customers as with_addresses
-from panel.addresses.hosts import is_hosted
+from panel.addresses.hosts import hosted_domain
 from panel.addresses.models import Domain, DomainClaim
 from panel.addresses.proof import Outcome
 from panel.addresses.tasks import check_domain_claims, start_due_domain_claims
@@ -173,7 +173,7 @@ def test_from_a_claim_to_a_domain(cast: Cast, dns: DnsServer, signed_in: SignedI
     for text in ("_restante.xn--caf-dma.test", f"restante-verification={claim.token}", "café.test"):
         assert text in page
     assert not Domain.objects.filter(name=claim.name).exists()
-    assert not is_hosted(claim.name)
+    assert not hosted_domain(claim.name)
     assert client.get(reverse("show_domain", args=[claim.name])).status_code == 404
 
     dns.domains.add(claim.name)
@@ -189,7 +189,7 @@ def test_from_a_claim_to_a_domain(cast: Cast, dns: DnsServer, signed_in: SignedI
     assert answer["Location"] == reverse("show_domain", args=[claim.name])
     domain = Domain.objects.get(name=claim.name)
     assert domain.customer == cast.customer
-    assert is_hosted(claim.name)
+    assert hosted_domain(claim.name)
     assert not DomainClaim.objects.exists()
     assert actions_since(last) == ["domain.created", "domain_claim.proved"]
     assert {entry.actor for entry in AuditEntry.objects.filter(pk__gt=last.pk)} == {"manager@martin.test"}

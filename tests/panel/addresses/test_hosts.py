@@ -12,7 +12,7 @@ from django.urls import include, path, reverse
 
 from panel.accounts.customers import resume_customer
 from panel.addresses import customers, services
-from panel.addresses.hosts import is_hosted
+from panel.addresses.hosts import asked_domain, hosted_domain
 from panel.addresses.models import Domain
 from panel.addresses.selectors import domains_in_state
 from panel.settings import _as_host
@@ -27,7 +27,16 @@ def tell(request: HttpRequest) -> HttpResponse:
     return HttpResponse(request.build_absolute_uri("/x"), content_type="text/plain")
 
 
-urlpatterns = [path("public/", tell, name="tell"), path("", include("panel.urls"))]
+def tell_domain(request: HttpRequest) -> HttpResponse:
+    """A public page: which hosted domain it was asked under."""
+    return HttpResponse(asked_domain(request), content_type="text/plain")
+
+
+urlpatterns = [
+    path("public/", tell, name="tell"),
+    path("domain/", tell_domain, name="tell_domain"),
+    path("", include("panel.urls")),
+]
 handler400 = "panel.core.error_pages.bad_request"
 
 
@@ -35,7 +44,7 @@ handler400 = "panel.core.error_pages.bad_request"
 def public_page(settings: Any) -> None:
     """Add one."""
     settings.ROOT_URLCONF = __name__
-    settings.PUBLIC_URL_NAMES = frozenset({"tell"})
+    settings.PUBLIC_URL_NAMES = frozenset({"tell", "tell_domain"})
 
 
 @pytest.fixture
@@ -144,12 +153,31 @@ def test_a_name_costs_one_query_by_index_and_an_own_one_none(
     for host, status in ((f"autoconfig.{hosted}", 200), ("evil.test", 400)):
         with django_assert_num_queries(1):
             assert ask(host) == status
-    assert is_hosted(hosted)
+    assert hosted_domain(hosted) == hosted
     rows = domains_in_state(Domain.objects.filter(name__in=["a.test", "b.test"]), Domain.State.ACTIVE)
     if connection.vendor == "sqlite":
         plan = rows.order_by().explain()
         assert "domain_once" in plan
         assert "SCAN" not in plan
+
+
+def test_pages_know_the_hosted_domain_that_was_asked(cast: Cast, hosted: str, settings: Any) -> None:
+    def told(host: str, **headers: str) -> str:
+        return Client().get("/domain/", headers={"Host": host, **headers}).content.decode()
+
+    for host in (hosted, f"autoconfig.{hosted}:8443", f"AutoDiscover.{hosted}."):
+        assert told(host) == hosted
+    assert told("localhost:8000") == ""
+    # Only the name that was really asked counts, not what a request says of itself.
+    assert told("localhost:8000", **{"Restante-Asked-Domain": hosted, "X-Forwarded-Host": hosted}) == ""
+    # A panel under a domain's name is that domain's too.
+    settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, hosted]
+    assert told(hosted) == hosted
+    # Where a domain begins like such a name, the one behind is meant, if it is hosted.
+    services.create_domain(name="autoconfig.other.test", customer=cast.customer)
+    assert told("autoconfig.other.test") == "autoconfig.other.test"
+    services.create_domain(name="other.test", customer=cast.customer)
+    assert told("autoconfig.other.test") == "other.test"
 
 
 def test_static_files_are_public(hosted: str) -> None:
