@@ -40,6 +40,7 @@ PUBLIC_URL_NAMES: frozenset[str] = frozenset(
         "autodiscover",
         "autodiscover_json",
         "pop_or_imap",
+        "setup_address",
         "setup_code",
         "setup_profile",
         "well_known_autoconfig",

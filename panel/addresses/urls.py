@@ -54,7 +54,6 @@ urlpatterns = [
     path("mailboxes/new/several/", several_views.create_mailboxes, name="create_mailboxes"),
     path("mailboxes/<int:pk>/", views.show_mailbox, name="show_mailbox"),
     path("mailboxes/<int:pk>/usage/", views.show_mailbox_usage, name="show_mailbox_usage"),
-    path("mailboxes/<int:pk>/setup/", views.set_up_mailbox, name="set_up_mailbox"),
     path("mailboxes/<int:pk>/settings/", views.show_mailbox_settings, name="show_mailbox_settings"),
     path("mailboxes/<int:pk>/rename/", views.rename_mailbox, name="rename_mailbox"),
     path("mailboxes/<int:pk>/edit/", views.edit_mailbox, name="edit_mailbox"),

@@ -34,7 +34,6 @@ from panel.addresses.hub import hub, mailbox_of_page, restorable_until
 from panel.addresses.inherited import what_counts
 from panel.addresses.limit_words import below_what_it_holds, saved_limit
 from panel.addresses.limits import given_on
-from panel.addresses.mail_servers import protocols_of_mailbox, servers_of
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.password_links import link_works
 from panel.addresses.strength import strength
@@ -323,16 +322,6 @@ def show_mailbox_usage(request: HttpRequest, pk: int) -> HttpResponse:
         return HttpResponse(status=204)
     context = {"mailbox": mailbox, "usage": usage, "seen": now if usage else ""}
     return render(request, "addresses/_storage.html", context)
-
-
-@open_to_owners
-@login_required
-@require_safe
-def set_up_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
-    """What a mail program is told to use a mailbox."""
-    mailbox = mailbox_of_page(request, pk)
-    context = {**hub(request, mailbox), "servers": servers_of(protocols_of_mailbox(mailbox))}
-    return render(request, "addresses/set_up_mailbox.html", context)
 
 
 @open_to_owners

@@ -6,7 +6,7 @@ import re
 
 from django.urls import path, re_path
 
-from panel.clients import choice_views, dns_views, format_views, trust_views
+from panel.clients import choice_views, dns_views, format_views, guide_views, trust_views
 
 
 def _any_case(text: str) -> str:
@@ -35,7 +35,9 @@ urlpatterns = [
     path("domains/<domain:name>/dns/", dns_views.domain_dns, name="domain_dns"),
     path("domains/<domain:name>/dns/download/", dns_views.download_domain_zone, name="download_domain_zone"),
     path("mail/config-v1.1.xml", format_views.show_autoconfig, name="autoconfig"),
+    path("mailboxes/<int:pk>/setup/", guide_views.set_up_mailbox, name="set_up_mailbox"),
     path("pop-or-imap/", choice_views.pop_or_imap, name="pop_or_imap"),
+    path("setup/", guide_views.setup_address, name="setup_address"),
     path("setup/ca.crt", trust_views.authority_certificate, name="authority_certificate"),
     path("setup/code.svg", format_views.show_code, name="setup_code"),
     path("setup/profile.mobileconfig", format_views.download_profile, name="setup_profile"),

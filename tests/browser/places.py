@@ -80,7 +80,17 @@ def furnish(stand: Stand) -> list[Visitor]:
     return [
         Visitor(
             "anonymous",
-            also=("/sign-in/", "/password/forgotten/", "/nowhere/", "/invitations/?token=x", "/pop-or-imap/"),
+            also=(
+                "/sign-in/",
+                "/password/forgotten/",
+                "/nowhere/",
+                "/invitations/?token=x",
+                "/pop-or-imap/",
+                "/setup/?address=nobody",
+                "/setup/?address=anna@martin.test",
+                "/setup/?address=anna@martin.test&device=iphone&use=several",
+                "/setup/?address=anna@martin.test&device=linux&use=one&protocol=pop3&program=getmail",
+            ),
         ),
         Visitor(
             "admin",
@@ -109,6 +119,9 @@ def furnish(stand: Stand) -> list[Visitor]:
                 "/mailboxes/4/recover/",
                 "/mailboxes/1/check/?start=0",
                 "/mailboxes/4/connections/",
+                "/mailboxes/2/setup/",
+                "/mailboxes/3/setup/",
+                "/mailboxes/5/setup/?device=mac&use=web",
                 "/mailboxes/?q=zzzz",
                 "/search/?q=a",
                 *_STORAGE_AND_RETENTION,
@@ -154,6 +167,8 @@ def furnish(stand: Stand) -> list[Visitor]:
             PASSWORD,
             (
                 "/domains/",
+                "/mailboxes/1/setup/?device=windows&use=one&start=0",
+                "/mailboxes/1/setup/?device=android&use=several&protocol=pop3",
                 "/mailboxes/1/check/?start=0",
                 "/mailboxes/1/recover/",
                 "/mailboxes/1/gone/",

@@ -45,6 +45,7 @@ FORMS = (
         "/mailboxes/5/rename/",
         "/mailboxes/5/delete/",
         "/mailboxes/5/devices/new/",
+        "/mailboxes/5/setup/?device=linux&use=one",
         "/customers/2/members/invite/",
         "/settings/retention/rule/",
         "/mailboxes/4/hold/",

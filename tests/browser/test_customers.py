@@ -101,7 +101,7 @@ def test_from_the_invitation_of_an_owner_to_a_reader(mailing: Stand, chromium: B
     reader = accept(chromium, mailing, "reader@martin.test")
     reader.get_by_role("link", name="anna@martin.test").click()
     reader.get_by_role("link", name="Set up").click()
-    expect(reader.get_by_role("heading", name="For your mail program")).to_be_visible()
+    expect(reader.get_by_role("heading", name="Which device do you set up?")).to_be_visible()
     reader.get_by_role("navigation", name="This mailbox").get_by_role("link", name="Settings").click()
     expect(reader.get_by_role("heading", name="What POP deletes")).to_be_visible()
     for words in ("New password", "Edit", "Suspend mailbox", "Delete mailbox"):

@@ -127,6 +127,7 @@ PUBLIC = {
     "autodiscover",
     "autodiscover_json",
     "pop_or_imap",
+    "setup_address",
     "setup_code",
     "setup_profile",
     "well_known_autoconfig",

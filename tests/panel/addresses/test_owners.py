@@ -214,7 +214,7 @@ def test_owner_sees_their_own_mailbox_and_nothing_else(cast: Cast, inside: Clien
     page = inside.get(reverse("show_mailbox", args=[cast.mailbox.pk])).content.decode()
     assert cast.mailbox.address in page
     set_up = inside.get(reverse("set_up_mailbox", args=[cast.mailbox.pk])).content.decode()
-    assert "For your mail program" in set_up
+    assert "Which device do you set up?" in set_up
     hidden = ["list_mailboxes", "list_domains", "list_audit", "list_customers", "list_jobs", "show_service"]
     for url in (
         *(reverse(name) for name in hidden),
