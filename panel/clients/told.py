@@ -12,9 +12,6 @@ from django.urls import reverse
 
 from panel.addresses.mail_servers import SUBMISSIONS, TLS, MailServer, incoming_servers, outgoing_server
 
-#: The page of an address.
-HELP = "/setup/"
-
 
 def best_server(protocol: str) -> MailServer | None:
     """Return the way in by a protocol that a program shall take, or None where both its ports are off.
@@ -38,7 +35,7 @@ def outgoing_told() -> MailServer:
 def help_url(address: str) -> str:
     """Return where people are helped with an address; it may be empty."""
     query = f"?{urlencode({'address': address})}" if address else ""
-    return f"{settings.ENVIRONMENT.panel_url}{HELP}{query}"
+    return f"{settings.ENVIRONMENT.panel_url}{reverse('setup_address')}{query}"
 
 
 def profile_url(address: str, protocol: str) -> str:

@@ -9,7 +9,7 @@ WIDE = "\N{NO-BREAK SPACE}"
 
 #: What is no prose: placeholders, tags with their attributes, addresses, times and commands.
 _NO_PROSE = re.compile(
-    r"\bALTER ROLE [^.]*;|^\w+; \w[^;\n]*; .*$|^\w+; \w+$|%\(\w+\)[sd]|<[^>]*>|\bhttps?://\S+|\b[A-Z_]{3,}\b|\w+@[\w.]*"
+    r"\bALTER ROLE [^.]*;|^\w+; \w[^;\n]*; .*$|^\w+; \w+$|(?:\ba:)?%\(\w+\)[sd]|<[^>]*>|\bhttps?://\S+|\b[A-Z_]{3,}\b|\w+@[\w.]*"
     r"|\d{4}-\d\d-\d\dT\S+|\bkeep:\w+|\bmanage\.py [\w -]+|--[\w-]+",
     re.MULTILINE,
 )
