@@ -11,7 +11,7 @@ BIN := .venv/bin
 SPREAD := -n 4 --maxschedchunk 2
 
 # What asks nothing of a database that the other one does not answer the same: make test-all has them too.
-NO_DATABASE := $(addprefix --ignore tests/panel/, test_access_table.py test_french_pages.py test_attacks.py \
+NO_DATABASE := $(addprefix --ignore tests/panel/, test_access_table.py test_french_pages.py test_attacks.py clients \
 	service/test_words.py core/test_design.py core/test_branding.py core/test_sizes.py)
 
 .DEFAULT_GOAL := help

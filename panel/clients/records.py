@@ -109,7 +109,11 @@ def zone_file(records: Iterable[Record]) -> str:
         if record.purpose != purpose:
             lines += ["", f"; {record.purpose.label}"] if lines else [f"; {record.purpose.label}"]
             purpose = record.purpose
-        lines += [_line(record)] if record.value else _remark(f"{record.subject.label}: {record.why}")
+        lines += (
+            [_line(record)]
+            if record.value
+            else _remark(_("%(name)s: %(value)s") % {"name": record.subject.label, "value": record.why})
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -62,6 +62,7 @@ def test_changed_requirements_keep_what_is_installed(
     assert (venv / "a-file").exists()
 
 
+@pytest.mark.long
 def test_half_made_ones_are_made_again(venv: Path, python: Python, requirements: list[Path]) -> None:
     (venv / "restante-stamp.json").unlink()
     (venv / "a-file").touch()
@@ -80,6 +81,7 @@ def test_others_are_not_taken_for_current(venv: Path, python: Python, requiremen
     assert not is_current(venv, python, requirements)
 
 
+@pytest.mark.long
 def test_failing_requirements_leave_no_stamp(venv: Path, python: Python, requirements: list[Path]) -> None:
     requirements[0].write_text("./there-is-no-such-package\n")
     with pytest.raises(LaunchProblem, match="pip could not install"):

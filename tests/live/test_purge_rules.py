@@ -241,6 +241,7 @@ def test_the_same_with_many_mailboxes(make_place: Callable[..., Place]) -> None:
     purge_while_in_use(make_place(200), 500)
 
 
+@pytest.mark.long
 def test_clients_that_are_connected_hear_of_it(make_place: Callable[..., Place]) -> None:
     place = make_place(4)
     for box in place.boxes:

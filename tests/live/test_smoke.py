@@ -220,18 +220,13 @@ def test_checkmail_finds_nothing_wrong(stand: Stand) -> None:
 def test_a_new_python_does_the_same(stand: Stand) -> None:
     """Most tests run commands in a process that has imported the panel already (tests.warm_commands)."""
     box = stand.new_mailbox()
-    for json_answer in (True, False):
-        for command in (
-            ("showmailbox", box.address),
-            ("showmailbox", "nobody@nowhere.test"),
-            ("setmailbox", box.address, "--quota", "much"),
-            ("setmailbox", box.address),
-            ("showmailbox",),
-            ("nonsense",),
-            ("connections", "--help"),
-        ):
-            warm = stand.command(*command, json_answer=json_answer)
-            assert warm == stand.command(*command, json_answer=json_answer, anew=True)
+    for command, json_answer in (
+        (("showmailbox", box.address), True),
+        (("setmailbox", box.address, "--quota", "much"), False),
+        (("connections", "--help"), False),
+    ):
+        warm = stand.command(*command, json_answer=json_answer)
+        assert warm == stand.command(*command, json_answer=json_answer, anew=True)
     answer = stand.command("deliver", box.address, stdin=b"Subject: Odd\n\n\xff\n", anew=True)
     assert answer.json["delivered"] == [box.address]
     assert "Odd" in box.subjects()
