@@ -16,7 +16,6 @@ from tests.stand import Box, Stand
 pytestmark = [pytest.mark.live, pytest.mark.browser]
 
 
-@pytest.mark.long
 def test_an_owner_sets_a_program_up_and_sees_each_attempt(page: Page, stand: Stand) -> None:
     box = stand.new_mailbox()
     box.deliver("Hello")
@@ -72,7 +71,6 @@ def test_an_owner_sets_a_program_up_and_sees_each_attempt(page: Page, stand: Sta
     # The password stayed on the page all the while, and is on no later one.
     assert page.locator("#device-password").inner_text() == password
     page.reload()
-    assert page.locator("#device-password").count() in (0, 1)
     page.get_by_role("navigation", name="This mailbox").get_by_role("link", name="Set up").click()
     expect(page.locator("#device-password")).to_have_count(0)
 
