@@ -86,6 +86,7 @@ def test_no_room_for_a_new_mailbox(place: Place) -> None:
     assert Box(stand, address, "a-good-passw0rd", created["home"]).subjects() == ["Welcome to your mailbox"]
 
 
+@pytest.mark.long
 def test_no_room_for_a_delivery(place: Place) -> None:
     stand, volume = place.stand, place.volumes["mail"]
     box = stand.new_mailbox()
