@@ -18,11 +18,12 @@ from typing import Any
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from panel.addresses.mail_servers import PROTOCOLS
+
 #: The devices that somebody may say they have.
 DEVICES = ("windows", "mac", "iphone", "android", "linux")
 #: What a program can do by itself.
 WAYS = ("autoconfig", "autodiscover", "profile", "qr")
-PROTOCOLS = ("imap", "pop3")
 
 #: What texts may name, with several values of each: a text must be one, whatever a host's servers are.
 VALUES: Mapping[str, tuple[str | int, ...]] = {

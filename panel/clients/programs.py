@@ -25,8 +25,6 @@ from panel.clients.content_files import Broken, Content, File, Instructions, fil
 
 logger = logging.getLogger(__name__)
 
-#: The devices that somebody may say they have.
-DEVICES = content_files.DEVICES
 #: What we bring along.
 BUILT_IN = Path(__file__).resolve().parent / "content"
 
@@ -131,7 +129,7 @@ class Program:
     Attributes:
         slug: its code in addresses of pages, and its files' name.
         name: as people know it.
-        devices: of DEVICES, those it runs on.
+        devices: of content_files.DEVICES, those it runs on.
         ways: what it can do by itself: some of "autoconfig", "autodiscover", "profile" (Apple's), "qr" (a code of its
             own); empty where everything is entered by hand.
         protocols: those it speaks and is described for; IMAP first.

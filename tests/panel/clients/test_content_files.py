@@ -13,7 +13,8 @@ from django.core.management import call_command
 from panel.addresses.inherited import PopPolicy
 from panel.addresses.mail_servers import STARTTLS, TLS, MailServer
 from panel.clients import content_files, programs
-from panel.clients.programs import DEVICES, Facts, Program, find_program, guide
+from panel.clients.content_files import DEVICES
+from panel.clients.programs import Facts, Program, find_program, guide
 from tests.translations.typography import faults
 
 LANGUAGES = ("en", "fr")
