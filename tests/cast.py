@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from unittest import mock
 
+from argon2 import PasswordHasher
 from django.conf import settings
+from django.contrib.auth.hashers import make_password
 
-from mailbackend import maildir
+from mailbackend import maildir, passwords
 from panel.accounts.customers import create_customer
+from panel.accounts.hashers import Argon2id
 from panel.accounts.members import add_member
 from panel.accounts.models import Customer, User
 from panel.accounts.services import create_admin, create_person
@@ -34,6 +41,23 @@ class Cast:
     mailbox: Mailbox
 
 
+@contextmanager
+def _hashed_once() -> Iterator[None]:
+    """Everybody has the same password: hashing it for each would be half of the time of all tests of the panel."""
+    of_person, of_mailbox = _hashes()
+    with (
+        mock.patch.object(Argon2id, "encode", return_value=of_person),
+        mock.patch.object(PasswordHasher, "hash", return_value=of_mailbox),
+    ):
+        yield
+
+
+@cache
+def _hashes() -> tuple[str, str]:
+    return make_password(PASSWORD), passwords.hash_password(PASSWORD).removeprefix(passwords.SCHEME)
+
+
+@_hashed_once()
 def make_cast() -> Cast:
     """Create everybody."""
     ensure_mail_root()

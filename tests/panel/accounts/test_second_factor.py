@@ -40,7 +40,7 @@ def set_up(client: Client) -> tuple[str, list[str]]:
     page = client.get(reverse("mfa_activate_totp")).content.decode()
     secret = re.search(r"<code[^>]*>([A-Z2-7]{32})</code>", page)
     assert secret is not None
-    answer = client.post(reverse("mfa_activate_totp"), {"code": code_of(secret[1], -1)})
+    answer = client.post(reverse("mfa_activate_totp"), {"code": code_of(secret[1])})
     assert answer["Location"] == reverse("mfa_view_recovery_codes")
     shown = client.get(reverse("mfa_view_recovery_codes")).content.decode()
     return secret[1], re.findall(r"<code>([0-9]{8})</code>", shown)
@@ -62,7 +62,7 @@ def test_app_is_set_up_and_asked_for(cast: Cast, signed_in: SignedIn) -> None:
     client = start()
     wrong = client.post(reverse("mfa_authenticate"), {"code": "000000"})
     assert "not right" in wrong.content.decode()
-    answer = client.post(reverse("mfa_authenticate"), {"code": code_of(secret)})
+    answer = client.post(reverse("mfa_authenticate"), {"code": code_of(secret, 1)})
     assert answer["Location"] == reverse("home")
     actions = list(AuditEntry.objects.order_by("id").values_list("action", flat=True))
     assert actions[-3:] == ["sign_in.totp_added", "sign_in.code_failed", "sign_in.succeeded"]
@@ -70,7 +70,7 @@ def test_app_is_set_up_and_asked_for(cast: Cast, signed_in: SignedIn) -> None:
 
 def test_code_works_once(cast: Cast, signed_in: SignedIn) -> None:
     secret, codes = set_up(signed_in(cast.admin))
-    for code in (code_of(secret), codes[0]):
+    for code in (code_of(secret, 1), codes[0]):
         first, second = start(), start()
         assert first.post(reverse("mfa_authenticate"), {"code": code}).status_code == 302
         assert second.post(reverse("mfa_authenticate"), {"code": code}).status_code == 200
@@ -80,7 +80,7 @@ def test_password_that_was_changed_meanwhile_ends_what_was_begun(cast: Cast, sig
     secret, _codes = set_up(signed_in(cast.admin))
     client = start()
     set_password(user=cast.admin, password="another-good-passw0rd")
-    answer = client.post(reverse("mfa_authenticate"), {"code": code_of(secret)}, follow=True)
+    answer = client.post(reverse("mfa_authenticate"), {"code": code_of(secret, 1)}, follow=True)
     assert "changed meanwhile" in answer.content.decode()
     assert client.get(reverse("home")).status_code == 302
 
@@ -98,7 +98,7 @@ def test_code_works_without_redis(cast: Cast, signed_in: SignedIn) -> None:
     """Nothing listens on the tests' Redis socket: what is used once is kept in the database."""
     assert not settings.DATA_DIR.redis_socket.exists()
     secret, _codes = set_up(signed_in(cast.admin))
-    assert start().post(reverse("mfa_authenticate"), {"code": code_of(secret)}).status_code == 302
+    assert start().post(reverse("mfa_authenticate"), {"code": code_of(secret, 1)}).status_code == 302
 
 
 @pytest.mark.parametrize("code", ["", "1", "abcdef", "٠٠٠٠٠٠", "0" * 99, "\x00", "-1", " "])
@@ -230,7 +230,7 @@ def test_guessing_codes_ends_soon(cast: Cast, signed_in: SignedIn) -> None:
 def test_one_code_at_once_from_two_places_lets_one_in(cast: Cast, signed_in: SignedIn) -> None:
     secret, _codes = set_up(signed_in(cast.admin))
     clients = [start() for _ in range(4)]
-    code, statuses = code_of(secret), []
+    code, statuses = code_of(secret, 1), []
 
     def go(client: Client) -> None:
         statuses.append(client.post(reverse("mfa_authenticate"), {"code": code}).status_code)
