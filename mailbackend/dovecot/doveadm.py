@@ -291,6 +291,23 @@ class OldMessage:
 
 
 @dataclass(frozen=True)
+class Ending:
+    """Messages of a folder that are to be removed, as an order.
+
+    Attributes:
+        address: the mailbox.
+        folder: its folder.
+        uids: which messages.
+        before: only what came into the folder before this moment, which is taken in whole seconds.
+    """
+
+    address: str
+    folder: str
+    uids: Sequence[int]
+    before: datetime
+
+
+@dataclass(frozen=True)
 class Headers:
     """What the head of a message says of it (RFC 5322), in plain text, shortened; empty where it does not."""
 
@@ -556,24 +573,29 @@ class Doveadm:
             for each, command, answer in zip(asked, commands, answers, strict=True)
         ]
 
-    def end_old(self, address: str, folder: str, uids: Iterable[int], before: datetime) -> None:
-        """Remove messages of a folder; they are put aside as whatever is removed. One that is younger stays.
+    def end_old(self, asked: Sequence[Ending]) -> list[list[OldMessage] | DoveadmError]:
+        """Remove messages of some folders, in one request; they are put aside as whatever is removed.
+
+        One that is younger stays, and one that is gone already is no error.
 
         Args:
-            address: the mailbox.
-            folder: its folder.
-            uids: which messages. One that is gone already is no error.
-            before: only what came into the folder before this moment, in whole seconds.
+            asked: which messages, in at most 500 sets of UIDs (`uid_sets`) for all of them.
+
+        Returns:
+            for each, in the same order, which were there at that moment and went, by UID; or why that is not known:
+            some may have been removed.
 
         Raises:
-            ValueError: if `address` is not an address in its stored form, a UID is none, or no folder can be named so.
-            UnknownMailbox: if there is no such mailbox.
+            ValueError: if an address is not in its stored form, a UID is none, or no folder can be named so.
             MailServiceDown: if nobody answers. Some may have been removed.
-            DoveadmError: if doveadm refuses. Some may have been removed.
+            DoveadmError: if doveadm refuses the whole request. None was removed then.
         """
-        for uid_set in uid_sets(uids):
-            query = _before(folder, uid_set, before)
-            self._one(Command("expunge", {"user": address, "query": query}))
+        commands = [list(_end_commands(each)) for each in asked]
+        answers = iter(self.batch([command for some in commands for command in some]))
+        return [
+            _ended(each, [(command, next(answers)) for command in some])
+            for each, some in zip(asked, commands, strict=True)
+        ]
 
     def folders(self, address: str) -> set[str]:
         """Return the names of a mailbox's folders, as Dovecot writes them in UTF-8.
@@ -1092,13 +1114,32 @@ def _each(
         return err
 
 
-def _old_messages(asked: Old, command: Command, answer: Answer) -> list[OldMessage] | DoveadmError:
+def _old_messages(asked: Old | Ending, command: Command, answer: Answer) -> list[OldMessage] | DoveadmError:
     found = _each(_old_message, answer, command)
     if isinstance(found, DoveadmError):
         return found
     # Whatever doveadm made of the query: nothing younger is ever taken for old.
     old = [message for message in found if message.saved_at.timestamp() < int(asked.before.timestamp())]
     return sorted(old, key=lambda message: message.uid)
+
+
+def _end_commands(asked: Ending) -> Iterator[Command]:
+    """Yield, for each set of UIDs, the question what is there, and the order that it goes."""
+    for uid_set in uid_sets(asked.uids):
+        query = _before(asked.folder, uid_set, asked.before)
+        yield Command("fetch", {"user": asked.address, "field": _MESSAGE_FIELDS, "query": query})
+        yield Command("expunge", {"user": asked.address, "query": query})
+
+
+def _ended(asked: Ending, done: Sequence[tuple[Command, Answer]]) -> list[OldMessage] | DoveadmError:
+    """Return what the answers to `_end_commands` say."""
+    found: list[OldMessage] = []
+    for command, answer in done:
+        some = _old_messages(asked, command, answer)
+        if isinstance(some, DoveadmError):
+            return some
+        found += some
+    return found
 
 
 def _old_message(row: Mapping[str, str]) -> OldMessage:

@@ -178,7 +178,7 @@ SENTENCES = (
     gettext_noop("%(problem)s It is tried again within a minute."),
     gettext_noop("%(problem)s Its messages stay hidden from POP: save what it inherits again."),
     gettext_noop("%(problem)s Copies of what POP deleted may be over: they stay until the next purge."),
-    # panel.retention.due, panel.retention.runs, panel.retention.purging
+    # panel.retention.due, panel.retention.runs, panel.retention.orders, panel.retention.purging
     gettext_noop("%(folder)s: %(days)s days (%(whose)s)"),
     gettext_noop("%(folder)s: %(days)s day (%(whose)s)"),
     gettext_noop("the platform"),
@@ -191,6 +191,7 @@ SENTENCES = (
     gettext_noop("Another purge is at work in this mailbox."),
     gettext_noop("The mailbox was deleted or has another address."),
     gettext_noop("The mailbox is under a legal hold."),
+    gettext_noop("The mailbox is suspended."),
     gettext_noop("What is kept there was changed: these messages are kept longer by now."),
     gettext_noop("Its worker ended before it did."),
     gettext_noop("Restante is not set up yet: run 'make run' once."),

@@ -12,8 +12,9 @@ from panel.core.audit import describe_actions
 from panel.core.audit_values import Value, describe_values
 from panel.retention.changing import KEPT, RECOVERY_KEPT
 from panel.retention.kept_copies import ENDED, ENDED_EARLY, SHOWN
+from panel.retention.orders import PURGED
 from panel.retention.rules import ROLES, folder_name
-from panel.retention.runs import ALLOWED, CANCELLED, PURGED
+from panel.retention.runs import ALLOWED, CANCELLED
 
 _folder_name = lazy(folder_name, str)
 

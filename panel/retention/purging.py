@@ -11,7 +11,7 @@ from panel.addresses import purging
 from panel.addresses.report import Failure, Report
 from panel.core import jobs, mail
 from panel.core.keyset import pages_by_key
-from panel.retention import changing, due, kept_copies, runs
+from panel.retention import changing, due, kept_copies, orders, runs
 from panel.retention.models import PurgeRun, RuleChange
 
 
@@ -72,7 +72,7 @@ def _do(run: PurgeRun) -> None:
     while not runs.purge(run):
         pass
     while runs.waits_for_others(run):
-        time.sleep(runs.BUSY_FOR)
+        time.sleep(orders.BUSY_FOR)
         runs.purge(run)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fnmatch import fnmatchcase
 
-from mailbackend.dovecot.doveadm import DoveadmError, Folder, Old, OldMessage, UnknownMailbox
+from mailbackend.dovecot.doveadm import DoveadmError, Ending, Folder, Old, OldMessage, UnknownMailbox
 from panel.addresses.models import Mailbox
 
 
@@ -18,6 +18,8 @@ class FolderDovecot:
     Attributes:
         folders: messages by address, folder and UID.
         trouble: what asking about an address ends with.
+        refused: what removing messages of an address ends with.
+        ends_without_an_answer: what an order to remove messages must look like to end so.
         down: what every question ends with.
         before_end, after_end: called around each order to remove messages.
         orders: how many messages each order was about.
@@ -25,6 +27,8 @@ class FolderDovecot:
 
     folders: dict[str, dict[str, dict[int, OldMessage]]] = field(default_factory=dict)
     trouble: dict[str, DoveadmError] = field(default_factory=dict)
+    refused: dict[str, DoveadmError] = field(default_factory=dict)
+    ends_without_an_answer: Callable[[Sequence[Ending]], bool] = lambda _asked: False
     down: DoveadmError | None = None
     before_end: Callable[[], None] = lambda: None
     after_end: Callable[[], None] = lambda: None
@@ -58,17 +62,21 @@ class FolderDovecot:
         self._answer()
         return [self.trouble.get(each.address) or self._old(each) for each in asked]
 
-    def end_old(self, address: str, folder: str, uids: Iterable[int], before: datetime) -> None:
+    def end_old(self, asked: Sequence[Ending]) -> list[list[OldMessage] | DoveadmError]:
         self._answer()
+        if self.ends_without_an_answer(asked):
+            raise DoveadmError("It ended without an answer.")
         self.before_end()
-        if address not in self.folders:
-            raise UnknownMailbox(address)
-        held = self.folders[address][folder]
-        gone = [uid for uid in uids if uid in held and held[uid].saved_at < before]
-        for uid in gone:
-            del held[uid]
-        self.orders.append(len(gone))
+        gone = [self.refused.get(each.address) or self._end(each) for each in asked]
+        self.orders.append(sum(len(some) for some in gone if isinstance(some, list)))
         self.after_end()
+        return gone
+
+    def _end(self, asked: Ending) -> list[OldMessage] | DoveadmError:
+        if asked.address not in self.folders:
+            return UnknownMailbox(asked.address)
+        held = self.folders[asked.address][asked.folder]
+        return [held.pop(uid) for uid in asked.uids if uid in held and held[uid].saved_at < asked.before]
 
     def _old(self, asked: Old) -> list[OldMessage]:
         held = self.folders.get(asked.address, {}).get(asked.folder, {})

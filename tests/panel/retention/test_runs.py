@@ -9,13 +9,13 @@ import pytest
 from django.conf import LazySettings
 from django.utils import timezone
 
-from mailbackend.dovecot.doveadm import DoveadmError, NobodyListens
+from mailbackend.dovecot.doveadm import DoveadmError, NobodyListens, UnknownMailbox
 from panel.addresses import holding, services
 from panel.addresses.models import Mailbox
 from panel.addresses.services import create_mailbox
 from panel.core import jobs
 from panel.core.models import AuditEntry, Job
-from panel.retention import changing, due, purging, runs, tasks
+from panel.retention import changing, due, orders, purging, runs, tasks
 from panel.retention.changing import propose
 from panel.retention.models import PurgeItem, PurgeRun, RetentionRule
 from panel.retention.rules import said_at
@@ -83,7 +83,7 @@ def test_what_is_older_than_its_days_is_due_and_goes_and_nothing_else(
     assert (run.state, figures(run)) == (PurgeRun.State.DONE, (1, 3, 300))
     assert folders.uids(cast.mailbox, "Trash") == [4, 5]
     assert folders.uids(cast.mailbox, "INBOX") == [1, 2]
-    entry = AuditEntry.objects.get(action=runs.PURGED)
+    entry = AuditEntry.objects.get(action=orders.PURGED)
     assert entry.after == {
         "purged_messages": 3,
         "rule_folder": "Trash",
@@ -194,13 +194,77 @@ def test_one_mailbox_that_fails_keeps_nobody_waiting_and_is_tried_again(
     assert item.next_at is not None
     assert runs.to_be_resumed(timezone.now()) == []
     assert runs.to_be_resumed(item.next_at) == [(run, runs.PURGING)]
-    for _attempt in runs.RETRY_AFTER:
+    for _attempt in orders.RETRY_AFTER:
         PurgeItem.objects.update(next_at=None)
         runs.purge(run)
     run.refresh_from_db()
     item.refresh_from_db()
     assert (item.state, run.failures, run.state) == (PurgeItem.State.FAILED, 1, PurgeRun.State.DONE)
     assert runs.report_of(run).failures[0].problem == "It is broken."
+
+
+def boxes(cast: Cast, number: int) -> list[Mailbox]:
+    names = [f"box{each}" for each in range(number)]
+    return [create_mailbox(domain=cast.domain, local_part=name, password=PASSWORD) for name in names]
+
+
+def test_several_mailboxes_go_in_one_order_of_a_bounded_number_of_messages(
+    cast: Cast, folders: FolderDovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orders, "AT_ONCE", 5)
+    rule(None, "Trash", 30)
+    rule(None, "Junk", 30)
+    several = boxes(cast, 3)
+    for box in several:
+        folders.save(box, "Trash", NOW - 40 * DAY, 3)
+    folders.save(several[0], "Junk", NOW - 40 * DAY, 12)
+    run = purged(counted())
+    assert (run.state, figures(run)) == (PurgeRun.State.DONE, (3, 21, 2100))
+    assert sum(folders.orders) == 21
+    assert max(folders.orders) <= 2 * 5
+    assert len(folders.orders) < 7
+    entries = AuditEntry.objects.filter(action=orders.PURGED).values_list("after__purged_messages", flat=True)
+    assert max(entries) == 5
+    assert AuditEntry.objects.filter(action=orders.PURGED, after__rule_folder="Junk").count() == 3
+
+
+def test_a_mailbox_refused_in_an_order_of_several_keeps_its_messages_and_they_are_not_counted(
+    cast: Cast, folders: FolderDovecot
+) -> None:
+    rule(None, "Trash", 30)
+    first, second, third = boxes(cast, 3)
+    for box in (first, second, third):
+        folders.save(box, "Trash", NOW - 40 * DAY, 2)
+    folders.refused = {
+        first.address: DoveadmError("It is broken."),
+        third.address: UnknownMailbox(third.address),
+    }
+    run = purged(counted())
+    assert figures(run) == (1, 2, 200)
+    states = dict(run.items.values_list("mailbox__local_part", "state"))
+    assert states == {"box0": "waiting", "box1": "done", "box2": "left"}
+    assert run.items.get(mailbox=first).busy  # It is not known yet what went.
+    folders.refused = {}
+    PurgeItem.objects.update(next_at=None)
+    assert figures(purged(run)) == (2, 4, 400)
+
+
+def test_where_a_request_fails_as_a_whole_its_mailboxes_are_tried_alone(
+    cast: Cast, folders: FolderDovecot
+) -> None:
+    rule(None, "Trash", 30)
+    for box in boxes(cast, 3):
+        folders.save(box, "Trash", NOW - 40 * DAY, 2)
+    run = counted()
+
+    folders.ends_without_an_answer = lambda asked: len(asked) > 1
+    run = purged(run)
+    # Of three, two were in the one request and the third in the other.
+    assert figures(run) == (1, 2, 200)
+    assert sorted(run.items.values_list("state", "attempts")) == [("done", 0), ("waiting", 1), ("waiting", 1)]
+    PurgeItem.objects.update(next_at=None)
+    assert figures(purged(run)) == (3, 6, 600)
+    assert folders.orders == [2, 2, 2]
 
 
 def test_without_the_mail_service_the_job_fails_and_the_run_goes_on_later(
@@ -222,7 +286,7 @@ def test_without_the_mail_service_the_job_fails_and_the_run_goes_on_later(
 def test_a_process_killed_around_an_order_leaves_true_figures(
     cast: Cast, folders: FolderDovecot, when: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "AT_ONCE", 2)
+    monkeypatch.setattr(orders, "AT_ONCE", 2)
     rule(None, "Trash", 30)
     folders.save(cast.mailbox, "Trash", NOW - 40 * DAY, 5)
     run = counted()
@@ -288,20 +352,20 @@ def test_a_run_that_was_cancelled_while_it_was_at_work_does_not_block_the_mailbo
 def test_a_cancelled_run_purges_nothing_more(
     cast: Cast, folders: FolderDovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runs, "AT_ONCE", 2)
+    monkeypatch.setattr(orders, "AT_ONCE", 2)
     rule(None, "Trash", 30)
     folders.save(cast.mailbox, "Trash", NOW - 40 * DAY, 5)
     run = counted()
     assert runs.begin(run)
     asked: list[int] = []
-    real = runs._count_purged
+    real = orders._count
 
     def count_then_cancel(*arguments: Any) -> None:
         real(*arguments)
         asked.append(1)
         runs.cancel(run)
 
-    monkeypatch.setattr(runs, "_count_purged", count_then_cancel)
+    monkeypatch.setattr(orders, "_count", count_then_cancel)
     assert runs.purge(run)
     run.refresh_from_db()
     assert (run.state, run.purged_messages) == (PurgeRun.State.CANCELLED, 2)
