@@ -10,10 +10,6 @@ BIN := .venv/bin
 # Two tests at a time for each worker: the slow ones stand beside each other, and would all be one worker's.
 SPREAD := -n 4 --maxschedchunk 2
 
-# What asks nothing of a database that the other one does not answer the same: make test-all has them too.
-NO_DATABASE := $(addprefix --ignore tests/panel/, test_access_table.py test_french_pages.py test_attacks.py clients \
-	service/test_words.py core/test_design.py core/test_branding.py core/test_sizes.py)
-
 .DEFAULT_GOAL := help
 .PHONY: help run test test-all test-dovecot24 check messages screenshots bench clean
 .PHONY: test-setup test-sqlite test-postgres check-then-postgres
@@ -67,4 +63,4 @@ check-then-postgres: check
 
 # File by file, so that one worker alone starts a Restante for the live ones, which come first.
 test-postgres:
-	$(BIN)/python -m pytest -n 4 --dist loadfile --database postgres tests/live/test_smoke.py tests/panel $(NO_DATABASE)
+	$(BIN)/python -m pytest -n 4 --dist loadfile --database postgres tests/live/test_smoke.py tests/panel

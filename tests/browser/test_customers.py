@@ -75,7 +75,6 @@ def sign_in_at(page: Page, stand: Stand) -> None:
     expect(page.get_by_role("heading", name="Home")).to_be_visible()
 
 
-@pytest.mark.long
 def test_from_the_invitation_of_an_owner_to_a_reader(mailing: Stand, chromium: Browser, page: Page) -> None:
     sign_in_at(page, mailing)
     page.get_by_role("link", name="Customers").first.click()

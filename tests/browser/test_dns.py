@@ -59,7 +59,6 @@ def test_the_answer_comes_by_itself_and_a_change_is_seen_by_looking_again(page: 
     expect(right).to_be_visible()
 
 
-@pytest.mark.long
 def test_without_scripts_the_page_is_opened_again(chromium: Browser, stand: Stand, dns: DnsServer) -> None:
     context = chromium.new_context(base_url=stand.url, java_script_enabled=False, locale="en")
     page = context.new_page()

@@ -52,7 +52,6 @@ def copied(page: Page, what: str) -> str:
     return str(page.evaluate("navigator.clipboard.readText()"))
 
 
-@pytest.mark.long
 def test_from_an_empty_list_to_a_mailbox(owner: Page, asking: Stand, dns: DnsServer) -> None:
     name = "xn--caf-martin-d7a.test"
     owner.get_by_role("link", name="Add a domain").click()
@@ -90,7 +89,6 @@ def test_from_an_empty_list_to_a_mailbox(owner: Page, asking: Stand, dns: DnsSer
     expect(owner.get_by_text("anna@café-martin.test is ready")).to_be_visible()
 
 
-@pytest.mark.long
 def test_what_is_not_wanted_any_more_is_given_up(owner: Page) -> None:
     owner.goto("/domains/")
     owner.get_by_role("link", name="Add a domain").first.click()

@@ -101,7 +101,6 @@ def test_a_customer_creates_and_suspends_a_mailbox(keyboard: Keyboard, stand: St
     assert stand.must("showmailbox", "anna@keys.test")["state"] == "suspended"
 
 
-@pytest.mark.long
 def test_an_administrator_finds_a_domain(keyboard: Keyboard, stand: Stand) -> None:
     domain = stand.new_domain()
     stand.must("createadmin", "keys@host.test", stdin=f"{PASSWORD}\n")
@@ -116,7 +115,6 @@ def test_an_administrator_finds_a_domain(keyboard: Keyboard, stand: Stand) -> No
     keyboard.arrive(domain)
 
 
-@pytest.mark.long
 def test_the_owner_of_a_mailbox_changes_its_password(keyboard: Keyboard, stand: Stand) -> None:
     box = stand.new_mailbox()
     keyboard.sign_in(box.address, box.password)

@@ -12,7 +12,7 @@ from tests.browser.conftest import sign_in
 from tests.live.test_restore import contents
 from tests.stand import Box, Stand, wait_for
 
-pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.long]
+pytestmark = [pytest.mark.live, pytest.mark.browser]
 
 COUNT = 1_000
 FOLDERS = ("INBOX", "Archive", '"Clients/&AOk-t&AOk-"', '"Travaux &- devis"')

@@ -35,7 +35,6 @@ def service_page(page: Page, own_stand: Stand) -> Page:
     return page
 
 
-@pytest.mark.long
 def test_stop_and_start_with_a_question_before(service_page: Page, own_stand: Stand) -> None:
     page = service_page
     box = own_stand.new_mailbox()
@@ -64,7 +63,6 @@ def test_stop_and_start_with_a_question_before(service_page: Page, own_stand: St
         expect(page.get_by_role("rowheader", name=words)).to_have_count(1)
 
 
-@pytest.mark.long
 def test_what_was_killed_is_told_without_a_reload_of_the_page(service_page: Page, own_stand: Stand) -> None:
     page = service_page
     pid = own_stand.must("servicectl", "status")["pid"]

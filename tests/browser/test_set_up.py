@@ -90,7 +90,6 @@ def _stay_in(box: Box, password: str, seen: Locator) -> None:
     expect(seen).to_be_visible()
 
 
-@pytest.mark.long
 def test_without_a_script_the_page_says_the_same(chromium: Browser, stand: Stand) -> None:
     box = stand.new_mailbox()
     context = chromium.new_context(base_url=stand.url, java_script_enabled=False)
@@ -120,7 +119,6 @@ def test_without_a_script_the_page_says_the_same(chromium: Browser, stand: Stand
 
 
 @pytest.mark.parametrize("width", [320, 640, 1360])
-@pytest.mark.long
 def test_every_state_is_in_nobody_s_way(chromium: Browser, stand: Stand, width: int) -> None:
     """axe finds nothing and nothing scrolls sideways; 640 is a desk at 200 %."""
     box = stand.new_mailbox()

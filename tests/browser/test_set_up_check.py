@@ -14,8 +14,6 @@ from tests.stand import Stand
 pytestmark = [pytest.mark.live, pytest.mark.browser]
 
 
-@pytest.mark.long
-@pytest.mark.long
 def test_a_set_up_goes_wrong_and_then_right_on_the_open_page(page: Page, stand: Stand) -> None:
     box = stand.new_mailbox()
     box.deliver("Hello")

@@ -117,7 +117,6 @@ def test_from_a_password_alone_to_passkeys_and_back(here: Page, own_stand: Stand
     wait_for(lambda: "Removed a passkey" in all_mail(own_stand), "the mail that tells of it")
 
 
-@pytest.mark.long
 def test_mailed_link_sets_a_password(here: Page, own_stand: Stand) -> None:
     page, email, password = here, "bob@host.test", "bobs-new-passw0rd"
     own_stand.must("createadmin", email, stdin=f"{PASSWORD}\n")
@@ -141,7 +140,6 @@ def test_mailed_link_sets_a_password(here: Page, own_stand: Stand) -> None:
     expect_home(page)
 
 
-@pytest.mark.long
 def test_session_elsewhere_is_ended(here: Page, chromium: Browser, own_stand: Stand) -> None:
     email = "eve@host.test"
     own_stand.must("createadmin", email, stdin=f"{PASSWORD}\n")

@@ -15,10 +15,14 @@ HOSTILE = [
     "quo'te",
     "new\nline",
     "\udcff",
-    *(
-        pytest.param(name, marks=pytest.mark.long)
-        for name in ("a/b", 'quo"te', "per%sent", "back\\slash", "😀", "x" * 10_000, "$(id)", "-x")
-    ),
+    "a/b",
+    'quo"te',
+    "per%sent",
+    "back\\slash",
+    "😀",
+    "x" * 10_000,
+    "$(id)",
+    "-x",
 ]
 
 
@@ -42,7 +46,6 @@ def test_hostile_addresses(stand: Stand, name: str) -> None:
     assert "example.test" not in homes
 
 
-@pytest.mark.long
 def test_what_is_missing_is_named(stand: Stand) -> None:
     box = stand.new_mailbox()
     assert "not hosted here" in refused(stand, "createmailbox", "a@nowhere.test")
@@ -73,7 +76,6 @@ def test_command_changes_all_or_nothing(stand: Stand) -> None:
     assert (shown["quota_bytes"], shown["state"]) == (1024**3, "active")
 
 
-@pytest.mark.long
 def test_commands_without_json_speak_lines(stand: Stand) -> None:
     box = stand.new_mailbox()
     answer = stand.command("showmailbox", box.address, json_answer=False)

@@ -111,7 +111,6 @@ def test_each_device_gets_every_message_once_and_imap_sees_all(stand: Stand) -> 
     assert (used["last_used_ip"], used["last_used_protocol"], used["slot"]) == ("127.0.0.1", "pop3", 1)
 
 
-@pytest.mark.long
 def test_a_device_that_moves_goes_on_where_the_main_password_was(stand: Stand) -> None:
     box = stand.new_mailbox()
     box.deliver("First")
@@ -145,7 +144,6 @@ def test_a_session_in_idle_ends_with_its_password(stand: Stand) -> None:
     assert again(lambda: take(box, pc)) == ["Welcome to your mailbox"]
 
 
-@pytest.mark.long
 def test_a_message_on_its_way_ends_with_its_password(stand: Stand) -> None:
     box = stand.new_mailbox()
     pc, phone = device(box, "PC"), device(box, "Phone")
@@ -188,7 +186,6 @@ def test_a_message_on_its_way_ends_with_its_password(stand: Stand) -> None:
     again(whole)
 
 
-@pytest.mark.long
 def test_what_is_refused_is_told_why_and_once(stand: Stand) -> None:
     box = stand.new_mailbox()
     imap_only = device(box, "Phone", "--protocols", "imap")
@@ -225,7 +222,6 @@ def test_what_is_refused_is_told_why_and_once(stand: Stand) -> None:
     assert again(box.subjects) == ["Welcome to your mailbox"]
 
 
-@pytest.mark.long
 def test_another_mailboxs_device_password_opens_nothing(stand: Stand) -> None:
     box, other = stand.new_mailbox(), stand.new_mailbox()
     password = device(box, "PC")
@@ -235,7 +231,6 @@ def test_another_mailboxs_device_password_opens_nothing(stand: Stand) -> None:
     assert (row["reason"], row["device"]) == ("wrong_password", None)
 
 
-@pytest.mark.long
 def test_sessions_of_an_expired_device_end_within_a_minute(stand: Stand) -> None:
     box = stand.new_mailbox()
     soon = datetime.now(UTC) + timedelta(seconds=8)
@@ -251,7 +246,6 @@ def test_sessions_of_an_expired_device_end_within_a_minute(stand: Stand) -> None
     assert (row["device"], row["reason"]) == ("Guest", "kicked")
 
 
-@pytest.mark.long
 def test_a_slot_is_cleaned_and_given_again(stand: Stand) -> None:
     box = stand.new_mailbox()
     passwords = [device(box, f"Device {number}") for number in range(1, SLOTS + 1)]
@@ -287,7 +281,6 @@ def test_a_slot_is_cleaned_and_given_again(stand: Stand) -> None:
         assert client.search(None, "KEYWORD", "Mine", "FLAGGED", "UNSEEN")[1] == [b"1 3"]
 
 
-@pytest.mark.long
 def test_sixty_devices_one_after_the_other(stand: Stand) -> None:
     """On 10,000 messages with as many labels of their own as fit, and the index files gone in between."""
     box = stand.new_mailbox()

@@ -35,7 +35,6 @@ def box(own_stand: Stand) -> Box:
     return box
 
 
-@pytest.mark.long
 def test_what_is_deleted_over_imap_stays_for_ever(own_stand: Stand, box: Box) -> None:
     with box.imap() as client:
         client.select("INBOX")
@@ -67,7 +66,6 @@ def test_what_is_deleted_over_imap_stays_for_ever(own_stand: Stand, box: Box) ->
     assert removed(box) == {}
 
 
-@pytest.mark.long
 def test_what_pop_deletes_at_once_can_be_recovered(own_stand: Stand, box: Box) -> None:
     own_stand.must("setmailbox", box.address, "--pop-deletes", "delete")
     assert download(box) == [WELCOME, *MAIL]
@@ -78,7 +76,6 @@ def test_what_pop_deletes_at_once_can_be_recovered(own_stand: Stand, box: Box) -
     assert sorted(box.subjects()) == sorted([WELCOME, *MAIL])
 
 
-@pytest.mark.long
 def test_copies_of_what_pop_deleted_stay(own_stand: Stand, box: Box) -> None:
     own_stand.must("setmailbox", box.address, "--pop-deletes", "keep:1")
     assert download(box) == [WELCOME, *MAIL]
@@ -96,7 +93,6 @@ def test_copies_of_what_pop_deleted_stay(own_stand: Stand, box: Box) -> None:
     assert box.subjects() == []
 
 
-@pytest.mark.long
 def test_nobody_deletes_or_erases_it(own_stand: Stand, box: Box) -> None:
     domain = box.address.partition("@")[2]
     with box.imap() as client:
@@ -117,7 +113,6 @@ def test_nobody_deletes_or_erases_it(own_stand: Stand, box: Box) -> None:
     assert re.search("badge-held", panel.get(f"/mailboxes/?q={box.address}"))
 
 
-@pytest.mark.long
 def test_deleted_before_it_can_be_restored_long_after(own_stand: Stand) -> None:
     box = given(own_stand.new_mailbox())
     panel = PanelClient(own_stand)

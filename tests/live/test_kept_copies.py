@@ -67,7 +67,6 @@ def test_deleted_at_once_the_second_device_gets_nothing(stand: Stand) -> None:
     assert subjects_removed(box) == {WELCOME, *MAIL}
 
 
-@pytest.mark.long
 def test_a_copy_is_kept_for_its_days_and_is_recoverable_then(stand: Stand) -> None:
     allow_test_clock(stand)
     box = given(stand.new_mailbox())
@@ -103,7 +102,6 @@ def test_a_copy_is_kept_for_its_days_and_is_recoverable_then(stand: Stand) -> No
     assert download(box) == ["Not fetched"]
 
 
-@pytest.mark.long
 def test_kept_until_deleted_over_imap_it_never_ends(stand: Stand) -> None:
     allow_test_clock(stand)
     box = given(stand.new_mailbox())
@@ -113,7 +111,6 @@ def test_kept_until_deleted_over_imap_it_never_ends(stand: Stand) -> None:
     assert box.subjects() == [WELCOME, *MAIL]
 
 
-@pytest.mark.long
 def test_to_delete_at_once_asks_what_of_the_hidden_ones(stand: Stand) -> None:
     panel = PanelClient(stand)
     shown, ended = given(stand.new_mailbox()), given(stand.new_mailbox())
@@ -159,7 +156,6 @@ def download_refused(box: Box) -> bool:
     return True
 
 
-@pytest.mark.long
 def test_copies_end_early_before_a_sender_is_refused(stand: Stand) -> None:
     large = "x\n" * 15_000  # 45 KB, as IMAP counts
     boxes = {}

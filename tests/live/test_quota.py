@@ -80,7 +80,6 @@ def test_what_is_too_much_is_refused_everywhere(stand: Stand) -> None:
     assert checked(box) == counted(box)
 
 
-@pytest.mark.long
 def test_another_quota_counts_from_the_next_session_on(stand: Stand) -> None:
     box = stand.new_mailbox("--quota", "100K")
     with box.imap() as before:
@@ -141,7 +140,6 @@ def drifted(box: Box) -> dict[str, Any]:
     return dict(failure)
 
 
-@pytest.mark.long
 def test_what_happens_behind_dovecots_back_is_found_and_mended(stand: Stand) -> None:
     box = stand.new_mailbox()
     for number in range(3):
@@ -171,7 +169,6 @@ def test_what_happens_behind_dovecots_back_is_found_and_mended(stand: Stand) -> 
     assert checked(box) == counted(box)
 
 
-@pytest.mark.long
 def test_a_file_that_came_with_a_new_time_is_counted_without_a_failure(stand: Stand) -> None:
     box = stand.new_mailbox()
     deliver(box, "Delivered", 20 * KB)
@@ -182,7 +179,6 @@ def test_a_file_that_came_with_a_new_time_is_counted_without_a_failure(stand: St
     assert checked(box) == counted(box) != before
 
 
-@pytest.mark.long
 def test_two_checks_at_once_harm_nothing(stand: Stand) -> None:
     boxes = [stand.new_mailbox() for _number in range(3)]
     for box in boxes:

@@ -129,7 +129,6 @@ def test_its_owner_neither_meets_nor_changes_it(stand: Stand) -> None:
     assert box.subjects() == ["Welcome to your mailbox"]
 
 
-@pytest.mark.long
 def test_a_full_mailbox_can_be_emptied_and_takes_mail_again(stand: Stand) -> None:
     box = stand.new_mailbox("--quota", "1M")
     for number in range(2):
@@ -145,7 +144,6 @@ def test_a_full_mailbox_can_be_emptied_and_takes_mail_again(stand: Stand) -> Non
     box.deliver("Room again", "x\n" * 150_000)
 
 
-@pytest.mark.long
 def test_a_message_for_two_is_kept_for_each_that_removes_it(stand: Stand) -> None:
     box, other = stand.new_mailbox(), stand.new_mailbox()
     message = "From: sender@example.net\nSubject: For both\n\nHello.\n"
@@ -166,7 +164,6 @@ def own_stand(make_stand: Callable[..., Stand]) -> Stand:
     return stand
 
 
-@pytest.mark.long
 def test_it_ends_when_its_time_is_over_and_not_before(own_stand: Stand) -> None:
     box = own_stand.new_mailbox()
     box.deliver("Old")
@@ -187,7 +184,6 @@ def test_it_ends_when_its_time_is_over_and_not_before(own_stand: Stand) -> None:
     assert box.subjects() == ["Welcome to your mailbox"]
 
 
-@pytest.mark.long
 def test_more_than_the_quota_ends_oldest_first(own_stand: Stand) -> None:
     box = own_stand.new_mailbox("--quota", "1M")
     for number in range(5):
@@ -203,7 +199,6 @@ def test_more_than_the_quota_ends_oldest_first(own_stand: Stand) -> None:
     assert own_stand.must("endremovedmail")["messages"] == 0
 
 
-@pytest.mark.long
 def test_a_mailbox_of_before_keeps_from_now_on(own_stand: Stand) -> None:
     box = own_stand.new_mailbox()
     # A home has no such folder until something is removed: that is what every mailbox of before looks like.

@@ -79,7 +79,6 @@ def test_thirty_removed_messages_come_back_as_they_were(stand: Stand) -> None:
     assert contents(box) == before
 
 
-@pytest.mark.long
 def test_what_has_no_room_stays_and_comes_back_later(stand: Stand) -> None:
     box = stand.new_mailbox("--quota", "1M")
     box.deliver("Large", "x\n" * 150_000)

@@ -25,7 +25,6 @@ def own_stand(make_stand: Callable[..., Stand]) -> Stand:
     return stand
 
 
-@pytest.mark.long
 def test_what_ends_less_counts_at_once(own_stand: Stand) -> None:
     box = own_stand.new_mailbox()
     domain = box.address.partition("@")[2]
@@ -45,7 +44,6 @@ def test_what_ends_less_counts_at_once(own_stand: Stand) -> None:
     assert "Projects/2024" not in panel.get(f"{page_of(panel, box)}retention/")
 
 
-@pytest.mark.long
 def test_the_nearest_says_how_long_deleted_messages_can_be_recovered(own_stand: Stand) -> None:
     box, other = own_stand.new_mailbox(), own_stand.new_mailbox()
     panel = PanelClient(own_stand)

@@ -16,8 +16,6 @@ __all__ = ["stage"]
 
 #: Who between them see all pages.
 VIEWERS = ("anonymous", "owner", "mailbox", "admin", "acting")
-#: Who sees what the others do, and more.
-MOST_PAGES = ("anonymous", "owner", "admin")
 _SHOWN = ("title", "alt", "aria-label", "placeholder", "data-done", "data-failed", "data-show", "data-hide")
 
 
@@ -60,10 +58,7 @@ def english() -> frozenset[str]:
     return frozenset(entry.msgid for entry in french if "%(" not in entry.msgid) - said
 
 
-@pytest.mark.parametrize(
-    "viewer",
-    [who if who in MOST_PAGES else pytest.param(who, marks=pytest.mark.long) for who in VIEWERS],
-)
+@pytest.mark.parametrize("viewer", VIEWERS)
 def test_pages_are_french(stage: Stage, english: frozenset[str], viewer: str) -> None:
     client = as_asked(viewer, stage)
     client.defaults["HTTP_ACCEPT_LANGUAGE"] = "fr"

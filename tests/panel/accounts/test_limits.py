@@ -175,7 +175,6 @@ def test_one_network_guesses_at_few_people(cast: Cast, hashes: list[str]) -> Non
     assert post(Client(), "admin@host.test", PASSWORD, REMOTE_ADDR="192.0.2.2").status_code == 302
 
 
-@pytest.mark.long
 def test_many_networks_guess_at_one_person_within_limits(cast: Cast, hashes: list[str]) -> None:
     statuses = [
         post(Client(), "admin@host.test", "guess", REMOTE_ADDR=f"192.0.2.{n}").status_code for n in range(150)
@@ -183,7 +182,6 @@ def test_many_networks_guess_at_one_person_within_limits(cast: Cast, hashes: lis
     assert statuses.count(200) == len(hashes) == ACCOUNT.most
 
 
-@pytest.mark.long
 def test_all_together_are_limited(cast: Cast, hashes: list[str]) -> None:
     statuses = [
         post(Client(), f"p{n}@host.test", "guess", REMOTE_ADDR=f"10.0.{n // 250}.{n % 250}").status_code
@@ -192,7 +190,6 @@ def test_all_together_are_limited(cast: Cast, hashes: list[str]) -> None:
     assert statuses.count(200) == len(hashes) == EVERYBODY.most
 
 
-@pytest.mark.long
 def test_owner_gets_in_from_their_browser_while_strangers_guess(cast: Cast) -> None:
     theirs = Client()
     assert post(theirs, "admin@host.test", PASSWORD).status_code == 302

@@ -60,7 +60,7 @@ def read(**query: str) -> str:
     # The Content-Security-Policy allows neither, should it stand in a page.
     assert "style" not in svg
     assert "script" not in svg
-    (code,) = zxingcpp.read_barcodes(drawn(svg))
+    (code,) = zxingcpp.read_barcodes(drawn(svg), formats=zxingcpp.BarcodeFormat.QRCode)
     assert code.format == zxingcpp.BarcodeFormat.QRCode
     return str(code.text)
 

@@ -123,9 +123,9 @@ def who_asks(cast: Cast) -> dict[str, User]:
     "name",
     [
         "admin",
-        pytest.param("reader of two", marks=pytest.mark.long),
-        pytest.param("manager", marks=pytest.mark.long),
-        pytest.param("mailbox", marks=pytest.mark.long),
+        "reader of two",
+        "manager",
+        "mailbox",
     ],
 )
 def test_every_combination_is_read_by_an_index(many: Cast, name: str) -> None:
