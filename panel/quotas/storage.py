@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 
 from django.conf import settings
-from django.db.models import BigIntegerField, F, OuterRef, QuerySet, Subquery, Sum
+from django.db.models import BigIntegerField, F, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce
 
@@ -96,6 +96,7 @@ class Totals:
         mailboxes: how many there are.
         used_bytes: what they hold.
         given_bytes: their quotas together.
+        used_of_given_bytes: what those hold that have a quota.
         limit_bytes: what may be given; None for no limit.
         unlimited: how many have no quota.
         chart: of the last days.
@@ -105,6 +106,7 @@ class Totals:
     mailboxes: int
     used_bytes: int
     given_bytes: int
+    used_of_given_bytes: int
     limit_bytes: int | None
     unlimited: int
     chart: Chart | None
@@ -176,7 +178,11 @@ def totals_of(customer: Customer | None, now: datetime) -> Totals:
     """Return what the mailboxes of a customer hold together, or those of the platform for None."""
     today = history.day_of(now)
     rows = living(customer).order_by()
-    sums = rows.aggregate(used=Sum("used_bytes"), given=Sum("quota_bytes"))
+    sums = rows.aggregate(
+        used=Sum("used_bytes"),
+        given=Sum("quota_bytes"),
+        of_given=Sum("used_bytes", filter=Q(quota_bytes__isnull=False)),
+    )
     number = rows.count()
     used: int = sums["used"] or 0
     held = history.with_now(history.history_of_total(customer, _first(today)), today, used)
@@ -185,6 +191,7 @@ def totals_of(customer: Customer | None, now: datetime) -> Totals:
         mailboxes=number,
         used_bytes=used,
         given_bytes=sums["given"] or 0,
+        used_of_given_bytes=sums["of_given"] or 0,
         limit_bytes=customer.max_storage_bytes if customer else None,
         unlimited=rows.filter(quota_bytes=None).count(),
         chart=chart.drawn(daily, id="chart"),

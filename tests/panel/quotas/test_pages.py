@@ -18,7 +18,7 @@ from panel.addresses.models import Mailbox
 from panel.addresses.owners import owner_of
 from panel.addresses.services import create_mailbox
 from panel.core import mail
-from panel.quotas import history
+from panel.quotas import history, storage
 from panel.quotas.models import QuotaWarning, UsageSample, UsageTotal
 from tests.cast import PASSWORD, Cast
 
@@ -177,6 +177,14 @@ def test_a_customer_sees_its_totals(box: Mailbox, cast: Cast, signed_in: SignedI
     assert signed_in(cast.stranger).get(path).status_code == 404
     assert signed_in(cast.owner).get("/storage/").status_code == 403
     assert "<strong>3 GB</strong> in 1 mailbox." in text_of(signed_in(cast.admin).get("/storage/"))
+
+
+def test_what_has_no_quota_is_no_part_of_what_is_used_of_quotas(box: Mailbox, cast: Cast) -> None:
+    other = create_mailbox(domain=cast.domain, local_part="free", password=PASSWORD, quota_bytes=None)
+    Mailbox.objects.filter(pk=other.pk).update(used_bytes=9 * GB, quota_bytes=None)
+    totals = storage.totals_of(cast.customer, timezone.now())
+    assert (totals.used_bytes, totals.used_of_given_bytes, totals.given_bytes) == (12 * GB, 3 * GB, 5 * GB)
+    assert totals.unlimited == 1
 
 
 def lines_of(answer: Any) -> list[dict[str, str]]:
