@@ -183,7 +183,7 @@ def test_an_owner_is_told_in_the_inbox_once(box: Mailbox, cast: Cast) -> None:
     assert message["Date"]
     text = message.get_content()
     assert f"/mailboxes/{box.pk}/storage/" in text
-    assert text.count("96") == 1  # what it holds: 96 MB of 100 MB
+    assert text.count("96\xa0MB") == 1  # what it holds: 96 MB of 100 MB
     assert to_tell(box) == []
     # Above the next line, a second message; and below and above again a third.
     fill(box, 100)
