@@ -95,13 +95,19 @@ def empty_quotas() -> dict[str, Any]:
     return {}
 
 
-def check(changed: Sequence[int]) -> dict[str, Any]:
-    """Have the mailboxes with some keys count as changed, and check all quotas.
+def check(keys: Sequence[int], changed: Sequence[int]) -> dict[str, Any]:
+    """Have some mailboxes count as changed and no others, and check all quotas.
+
+    Args:
+        keys: of those that something else may have changed since: Dovecot's own command, when it was asked about them.
+        changed: the keys of those that count as changed.
 
     Returns:
         `seconds` of the check, its `queries`, how much `memory` the process took more at its peak (MB), the
         `mailboxes` that were looked at, and the `failures`.
     """
+    for row in Mailbox.objects.filter(pk__in=keys):
+        MailboxLook.objects.filter(mailbox=row).update(file_state=_look(row, timezone.now()).file_state)
     MailboxLook.objects.filter(pk__in=changed).update(file_state="another")
     before = _peak()
     with CaptureQueriesContext(connection) as queries:

@@ -34,7 +34,7 @@ def rows(setup: Setup) -> Iterator[list[Row]]:
             check = Side(
                 f"`check_quotas`: a stat of one file of each, Dovecot asked about the {changing} that changed, some "
                 "compared with their files",
-                lambda: _checked(setup, changed, seen),
+                lambda: _checked(setup, made["keys"], changed, seen),
             )
             yield [
                 Row(
@@ -70,8 +70,8 @@ def rows(setup: Setup) -> Iterator[list[Row]]:
             worker.ask("empty_quotas")
 
 
-def _checked(setup: Setup, changed: Sequence[int], seen: dict[str, Any]) -> float:
-    answer = setup.product.worker.ask("check_quotas", changed=changed)
+def _checked(setup: Setup, keys: Sequence[int], changed: Sequence[int], seen: dict[str, Any]) -> float:
+    answer = setup.product.worker.ask("check_quotas", keys=keys, changed=changed)
     if answer["failures"]:
         raise BenchProblem(f"The check found something wrong: {answer['failures'][0]}")
     seen.update(answer)
