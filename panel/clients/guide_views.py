@@ -31,8 +31,10 @@ from panel.addresses.mail_servers import (
     protocols_of_mailbox,
     servers_of,
 )
-from panel.addresses.models import Mailbox
+from panel.addresses.models import Domain, Mailbox
 from panel.addresses.selectors import devices_for, mailboxes_for
+from panel.clients.authority import authority_url
+from panel.clients.dns_standing import standing_of
 from panel.clients.guide import (
     Choices,
     Plan,
@@ -45,11 +47,14 @@ from panel.clients.guide import (
 from panel.clients.guide_forms import AskedForm, DeviceLabelForm
 from panel.clients.live_check import ways_of
 from panel.clients.programs import Guide, Program, facts_of, guide, programs
+from panel.clients.records import Subject
 from panel.connections.mailbox_pages import entry_of
 from panel.connections.recorder import is_at_work
 from panel.connections.watching import Cursor, News, news_of_check, now_of, plain_ip
 from panel.core.errors import Problem
 
+#: By which record a program finds the settings, by its ways; the one that it asks for first.
+_LEADS = {"autoconfig": Subject.AUTOCONFIG, "autodiscover": Subject.AUTODISCOVER}
 #: What stands for a mail program that nobody describes: it gets the settings and no steps.
 OTHER = "other"
 
@@ -63,7 +68,7 @@ def setup_address(request: HttpRequest) -> HttpResponse:
         return render(request, "clients/ask_address.html", {"form": form}, status=422 if form.errors else 200)
     asked, choices = form.asked, _choices(request)
     context = {
-        **_guide(asked.address, asked.protocols, asked.pop, choices),
+        **_guide(asked.address, asked.domain, asked.protocols, asked.pop, choices),
         "mailbox": _own(request, asked.address),
         "domain_name": domain_for_people(asked.domain_name),
         "is_public": True,
@@ -89,7 +94,7 @@ def set_up_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
         return _news(request, mailbox, since, _told_of(choices, protocols))
     context = {
         **hub(request, mailbox),
-        **_guide(mailbox.address, protocols, what_counts(mailbox).pop, choices),
+        **_guide(mailbox.address, mailbox.domain, protocols, what_counts(mailbox).pop, choices),
         **_check(request, mailbox, _told_of(choices, protocols)),
         "is_stopped": mailbox.state in (Mailbox.State.DELETED, Mailbox.State.SUSPENDED),
         "at_work": is_at_work(settings.DATA_DIR),
@@ -120,12 +125,15 @@ def _choices(request: HttpRequest) -> Choices:
     )
 
 
-def _guide(address: str, protocols: tuple[str, ...], pop: PopPolicy, choices: Choices) -> dict[str, Any]:
+def _guide(
+    address: str, domain: Domain | None, protocols: tuple[str, ...], pop: PopPolicy, choices: Choices
+) -> dict[str, Any]:
     """Return what a page says of an address: what is recommended, the program's steps, the servers."""
     plan, parsed = plan_for(choices, protocols), parse_address(address)
     offered = _offered(choices.device, plan.protocol)
     program = _program(offered, choices.program)
     is_ready = choices.is_complete and bool(plan.protocol) and not plan.is_off
+    steps = _steps(program, plan.protocol, address, pop) if program and is_ready else None
     return {
         "address": address,
         "display_address": parsed.for_people,
@@ -143,7 +151,9 @@ def _guide(address: str, protocols: tuple[str, ...], pop: PopPolicy, choices: Ch
         "programs": offered,
         "program": program,
         "is_ready": is_ready,
-        "guide": _steps(program, plan.protocol, address, pop) if program and is_ready else None,
+        "guide": steps,
+        "finds_settings": bool(steps and program and domain and _finds_settings(program, domain)),
+        "trust_url": "" if steps and steps.tells_of_authority else authority_url(),
         "servers": servers_of((plan.protocol,) if is_ready else protocols),
         "outgoing": outgoing_server(),
     }
@@ -169,6 +179,12 @@ def _program(offered: Sequence[Program], slug: str) -> Program | None:
 def _steps(program: Program, protocol: str, address: str, pop: PopPolicy) -> Guide | None:
     facts = facts_of(address, protocol, pop)
     return guide(program, protocol, facts) if facts else None
+
+
+def _finds_settings(program: Program, domain: Domain) -> bool:
+    """Say whether the DNS, when it was last looked at, led the program to the settings. Waits for no answer."""
+    subject = next((_LEADS[way] for way in program.ways if way in _LEADS), None)
+    return subject is not None and standing_of(domain.name).leads_here(subject)
 
 
 def _own(request: HttpRequest, address: str) -> Mailbox | None:
