@@ -14,7 +14,6 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
@@ -50,7 +49,8 @@ from panel.clients.programs import Guide, Program, facts_of, guide, programs
 from panel.clients.records import Subject
 from panel.connections.mailbox_pages import entry_of
 from panel.connections.recorder import is_at_work
-from panel.connections.watching import Cursor, News, news_of_check, now_of, plain_ip
+from panel.connections.set_up_checks import check_of, cursor_of, news_since
+from panel.connections.watching import Cursor, plain_ip
 from panel.core.errors import Problem
 
 #: By which record a program finds the settings, by its ways; the one that it asks for first.
@@ -89,7 +89,7 @@ def set_up_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     is_post = request.method == "POST"
     mailbox = mailbox_looked_after_by(request, pk) if is_post else mailbox_of_page(request, pk)
     choices, protocols = _choices(request), protocols_of_mailbox(mailbox)
-    since = Cursor.read(request.GET.get("since", ""))
+    since = cursor_of(request)
     if since is not None and not is_post:
         return _news(request, mailbox, since, _told_of(choices, protocols))
     context = {
@@ -204,19 +204,16 @@ def _told_of(choices: Choices, protocols: Sequence[str]) -> list[str]:
 
 
 def _check(request: HttpRequest, mailbox: Mailbox, protocols: list[str]) -> dict[str, Any]:
-    """Return what came since `start`, which is now where the page is opened anew."""
-    start = Cursor.read(request.GET.get("start", ""))
-    news = _since(request, mailbox, start) if start else None
-    here = now_of(mailbox) if start is None else start
+    check = check_of(request, mailbox)
     return {
-        "start": here,
-        "cursor": news.cursor if news else here,
-        "ways": ways_of(mailbox, news.connections if news else [], protocols),
+        "start": check.start,
+        "cursor": check.cursor,
+        "ways": ways_of(mailbox, check.connections, protocols),
     }
 
 
 def _news(request: HttpRequest, mailbox: Mailbox, since: Cursor, protocols: list[str]) -> HttpResponse:
-    latest = _since(request, mailbox, since).connections
+    latest = news_since(request, mailbox, since).connections
     if not latest:
         return HttpResponse(status=204)
     context = {
@@ -225,10 +222,6 @@ def _news(request: HttpRequest, mailbox: Mailbox, since: Cursor, protocols: list
         "latest": entry_of(latest[0], mailbox),
     }
     return render(request, "clients/_live_check.html", context)
-
-
-def _since(request: HttpRequest, mailbox: Mailbox, cursor: Cursor) -> News:
-    return news_of_check(mailbox, cursor, request.META.get("REMOTE_ADDR", ""), timezone.now())
 
 
 # -- the device's password -------------------------------------------------------------------------------------------
