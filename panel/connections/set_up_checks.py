@@ -1,4 +1,4 @@
-"""What pages that show a set-up live are asked by their addresses: `start`, where it began, and `since`, what they know."""
+"""What pages that show a set-up live are asked: by `start`, where it began, and by `since`, how much they know."""
 
 from __future__ import annotations
 
