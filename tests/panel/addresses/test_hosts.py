@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from html import unescape
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,12 +14,15 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path, reverse
+from django.utils import timezone
 
+from mailbackend.paths import DataDir
 from panel.accounts.customers import resume_customer
 from panel.addresses import customers, services
 from panel.addresses.hosts import asked_domain, hosted_domain
 from panel.addresses.models import Domain
 from panel.addresses.selectors import domains_in_state
+from panel.service.certificates import IssuedFiles, ensure_certificate
 from panel.settings import PUBLIC_URL_NAMES, _as_host
 from tests.cast import Cast
 
@@ -203,8 +207,11 @@ PAGES = ("/setup/", "/pop-or-imap/")
 
 
 @pytest.fixture
-def public_pages(settings: Any) -> None:
-    """Have a host in production, with the pages that it has public."""
+def public_pages(cast: Cast, settings: Any, tmp_path: Path) -> None:
+    """Have a host in production, with the pages that it has public, and an authority of its own."""
+    settings.DATA_DIR = DataDir(tmp_path)
+    settings.DATA_DIR.tls.mkdir()
+    ensure_certificate(IssuedFiles(settings.DATA_DIR.tls), "mail.host.example", timezone.now())
     settings.ROOT_URLCONF = "panel.urls"
     settings.PUBLIC_URL_NAMES = PUBLIC_URL_NAMES
     settings.ENVIRONMENT = dataclasses.replace(settings.ENVIRONMENT, panel_url=PANEL)
