@@ -49,6 +49,11 @@ def profile(address: str, server: MailServer) -> bytes:
     brand, trusted = settings.ENVIRONMENT.brand, _authority(address, server)
     whole = _unique(address, server.protocol)
     about = {"address": address, "protocol": server.protocol_name}
+    words = [
+        _("Sets up %(address)s by %(protocol)s. The password is not inside: your device asks for it.") % about
+    ]
+    if trusted:
+        words.append(_("It also brings along the authority of this host, for your device to trust."))
     content = {
         "PayloadType": "Configuration",
         "PayloadVersion": 1,
@@ -56,15 +61,7 @@ def profile(address: str, server: MailServer) -> bytes:
         "PayloadUUID": str(whole).upper(),
         "PayloadDisplayName": f"{brand.name} ({address})",
         "PayloadOrganization": brand.name,
-        "PayloadDescription": _(
-            "Sets up %(address)s by %(protocol)s. The password is not inside: your device asks for it."
-        )
-        % about
-        + (
-            f" {_('It also brings along the authority of this host, for your device to trust.')}"
-            if trusted
-            else ""
-        ),
+        "PayloadDescription": " ".join(words),
         "PayloadScope": "User",
         "PayloadContent": [_account(address, server, whole), *trusted],
     }
