@@ -39,6 +39,7 @@ PUBLIC_URL_NAMES: frozenset[str] = frozenset(
         "autoconfig",
         "autodiscover",
         "autodiscover_json",
+        "choose_language",
         "pop_or_imap",
         "setup_address",
         "setup_code",
@@ -136,6 +137,7 @@ TEMPLATES = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
                 "panel.core.context_processors.product",
+                "panel.addresses.hosts.home",
                 "panel.accounts.context_processors.standing",
             ],
             "builtins": [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -29,7 +30,8 @@ def answer_by_host(
     """Refuse a Host that is not ours (400), and give those of hosted domains nothing but what is public (404).
 
     A page under a hosted domain's name is made as if the panel's own had been asked for: whoever points a name at
-    this server must not have links and redirects built from it.
+    this server must not have links and redirects built from it. So is a form that such a page sends (RFC 6454): what
+    comes from any other origin stays foreign.
     """
     own = urlsplit(settings.ENVIRONMENT.panel_url).netloc
 
@@ -41,7 +43,9 @@ def answer_by_host(
             if not domain:
                 return bad_request(request, err)
             if not _is_public(request.path_info):
-                return HttpResponse(render_to_string("nothing_hosted.html"), status=404)
+                return HttpResponse(render_to_string("nothing_hosted.html", _own_home()), status=404)
+            if _is_from_its_own_page(request):
+                request.META["HTTP_ORIGIN"] = settings.ENVIRONMENT.panel_url
             request.META["HTTP_HOST"], request.META[_ASKED_DOMAIN] = own, domain
         return get_response(request)
 
@@ -57,6 +61,11 @@ def asked_domain(request: HttpRequest) -> str:
     return hosted_domain(split_domain_port(request.get_host())[0]) if domain is None else str(domain)
 
 
+def home(request: HttpRequest) -> dict[str, Any]:
+    """Return for templates where home is under a hosted domain's name, which has none: at the panel's own."""
+    return _own_home() if _ASKED_DOMAIN in request.META else {}
+
+
 def hosted_domain(host: str) -> str:
     """Return the active domain that has this name, or whose settings are looked for under it; empty for any other."""
     try:
@@ -67,6 +76,17 @@ def hosted_domain(host: str) -> str:
     rows = domains_in_state(Domain.objects.filter(name__in=names), Domain.State.ACTIVE)
     found = set(rows.values_list("name", flat=True))
     return next((name for name in names if name in found), "")
+
+
+def _own_home() -> dict[str, Any]:
+    return {"home_url": f"{settings.ENVIRONMENT.panel_url}/"}
+
+
+def _is_from_its_own_page(request: HttpRequest) -> bool:
+    """Say whether a form comes from a page of the very name that it is sent to, which a proxy may serve by HTTPS."""
+    schemes = {request.scheme, urlsplit(settings.ENVIRONMENT.panel_url).scheme}
+    origins = {f"{scheme}://{request.META['HTTP_HOST']}".lower() for scheme in schemes}
+    return request.META.get("HTTP_ORIGIN", "").lower() in origins
 
 
 def _is_public(path: str) -> bool:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: How long all questions may take together, and how long after that they are given up, whatever they do. Seconds.
 LIFETIME, GRACE = 6.0, 2.0
+#: How many times what follows from answers is asked: further than that no record leads that others follow.
+ROUNDS_MAX = 25
 #: What is kept of an answer: records, and characters of each. No record of mail is longer (a DKIM key of 4096 bits has
 #: some 740 characters), and what is kept lies in memory and goes into pages.
 RECORDS_MAX, TEXT_MAX = 30, 1000
@@ -72,24 +75,42 @@ class Answer:
         return (self.leads_to,) if self.leads_to else self.values
 
 
-def ask(questions: Iterable[Question]) -> dict[Question, Answer]:
-    """Ask the DNS, all at once. Takes LIFETIME and GRACE at most; a question without an answer has failed.
+#: What is to be asked besides, once something is answered: nothing when it is enough. Asked again until then.
+Further = Callable[[Mapping[Question, Answer]], Iterable[Question]]
 
-    Not to be called where an event loop runs already.
+
+def ask(questions: Iterable[Question], further: Further | None = None) -> dict[Question, Answer]:
+    """Ask the DNS, all at once, and then what follows from the answers.
+
+    Takes LIFETIME and GRACE at most, with all that follows; a question without an answer has failed, and one that
+    there was no time for is not answered at all. Not to be called where an event loop runs already.
     """
-    return asyncio.run(_ask_all(tuple(questions)))
+    return asyncio.run(_ask_and_follow(tuple(questions), further))
 
 
-async def _ask_all(questions: tuple[Question, ...]) -> dict[Question, Answer]:
+async def _ask_and_follow(questions: tuple[Question, ...], further: Further | None) -> dict[Question, Answer]:
+    until = time.monotonic() + LIFETIME
+    answers = await _ask_all(questions, LIFETIME)
+    for _round in range(ROUNDS_MAX):
+        left = until - time.monotonic()
+        more = set(further(answers)) - answers.keys() if further else set()
+        if not more or left <= 0:
+            break
+        answers |= await _ask_all(tuple(more), left)
+    return answers
+
+
+async def _ask_all(questions: tuple[Question, ...], lifetime: float) -> dict[Question, Answer]:
+    """Ask all at once, for some seconds and GRACE."""
     failed = Answer(Outcome.FAILED)
     try:
         resolver = configured(dns.asyncresolver.Resolver(configure=False))
     except dns.exception.DNSException as err:
         logger.warning("The DNS cannot be asked: %s", err)
         return dict.fromkeys(questions, failed)
-    resolver.lifetime = LIFETIME
+    resolver.lifetime = lifetime
     tasks = {question: asyncio.create_task(_ask(resolver, question)) for question in questions}
-    _done, late = await asyncio.wait(tasks.values(), timeout=LIFETIME + GRACE) if tasks else (set(), set())
+    _done, late = await asyncio.wait(tasks.values(), timeout=lifetime + GRACE) if tasks else (set(), set())
     for task in late:
         task.cancel()
     return {question: failed if task in late else _result(task) for question, task in tasks.items()}

@@ -16,7 +16,7 @@ from typing import Any
 from django.core.cache import cache
 from django.utils import timezone
 
-from panel.clients.dns_answers import GRACE, LIFETIME, Answer, Outcome, Question, ask
+from panel.clients.dns_answers import GRACE, LIFETIME, Answer, Further, Outcome, Question, ask
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ def known_of(
     *,
     newer_than: datetime | None = None,
     kept: timedelta = KEPT,
+    further: Further | None = None,
 ) -> Known:
     """Return what is known, and have it looked at anew where nothing is, or it is old. Waits for no answer.
 
@@ -66,6 +67,7 @@ def known_of(
         questions: what is asked. A look that does not answer all of them counts as none.
         newer_than: a look must be newer to be new, though the last one may always be of some seconds ago.
         kept: how long the cache keeps a look that is made now.
+        further: what such a look asks besides, once it has answers.
     """
     now = timezone.now()
     look, elsewhere = _newest(name, now)
@@ -76,7 +78,7 @@ def known_of(
     if not wanted:
         return Known(look, looking=False)
     if not elsewhere:
-        _start(name, questions, kept)
+        _start(name, questions, kept, further)
     return Known(look, looking=True)
 
 
@@ -86,14 +88,14 @@ def forget() -> None:
         _remembered.clear()
 
 
-def _start(name: str, questions: tuple[Question, ...], kept: timedelta) -> None:
+def _start(name: str, questions: tuple[Question, ...], kept: timedelta, further: Further | None) -> None:
     """Have a thread ask, unless one does already or too many others are asking."""
     with _lock:
         if name in _running or len(_running) >= AT_ONCE:
             return
         _running.add(name)
     try:
-        threading.Thread(target=_look, args=(name, questions, kept), name="dns", daemon=True).start()
+        threading.Thread(target=_look, args=(name, questions, kept, further), name="dns", daemon=True).start()
     except RuntimeError as err:
         # The page goes on asking, and a later time it can be started.
         logger.warning("No thread can be started to ask the DNS about %s: %s", name, err)
@@ -101,11 +103,11 @@ def _start(name: str, questions: tuple[Question, ...], kept: timedelta) -> None:
             _running.discard(name)
 
 
-def _look(name: str, questions: tuple[Question, ...], kept: timedelta) -> None:
+def _look(name: str, questions: tuple[Question, ...], kept: timedelta, further: Further | None) -> None:
     try:
         cache.set(_key("asking", name), 1, LIFETIME + GRACE)
         at = timezone.now()
-        look = Look(at, ask(questions))
+        look = Look(at, ask(questions, further))
         with _lock:
             _remembered[name] = look
             _remembered.move_to_end(name)

@@ -14,14 +14,12 @@ from django.utils.translation import ngettext, pgettext_lazy
 from panel.addresses.mail_servers import outgoing_server
 from panel.clients.dns_answers import Answer, Outcome, Question
 from panel.clients.records import NOT_OFFERED, Purpose, Record, Subject, panel_host
+from panel.clients.spf import Permission, permission, spf_records
 
 Answers = Mapping[Question, Answer]
 
 #: How many domains above one are asked whether they speak for it in DMARC (RFC 7489, section 6.6.3).
 PARENTS_MAX = 4
-#: Parts of an SPF record for which receivers ask the DNS, and how many of them they follow (RFC 7208, section 4.6.4).
-_ASKING = re.compile(r"[+?~-]?(?:include:|a(?:[:/]|$)|mx(?:[:/]|$)|ptr|exists:)|redirect=")
-ASKED_MAX = 10
 
 
 class State(models.TextChoices):
@@ -117,6 +115,14 @@ def questions_about(domain_name: str, records: Iterable[Record], selector: str =
     if selector:
         asked.append(_key_question(domain_name, selector))
     return tuple(dict.fromkeys(asked))
+
+
+def further_questions(domain_name: str, answers: Answers) -> Iterable[Question]:
+    """Return what has to be asked besides, once something is answered: whom the domain's SPF record includes."""
+    server = outgoing_server()
+    if server is None or len(spf_records(answers[Question(domain_name, "TXT")])) != 1:
+        return ()
+    return permission(domain_name, server.host, answers).missing
 
 
 def judge(records: Iterable[Record], answers: Answers | None, selector: str = "") -> list[Verdict]:
@@ -246,7 +252,7 @@ def _spf(record: Record, answers: Answers) -> Verdict:
     answer = answers[Question(record.name, "TXT")]
     if answer.outcome == Outcome.FAILED:
         return _no_answer(record)
-    found = tuple(text for text in answer.values if re.match(r"v=spf1(?: |$)", text, re.I))
+    found = spf_records(answer)
     if not found:
         words = _("There is no SPF record: mail from this domain is more often taken for junk.")
         return Verdict(record, State.MISSING, words)
@@ -254,7 +260,9 @@ def _spf(record: Record, answers: Answers) -> Verdict:
         words = _("There are several SPF records, and receivers then trust none: make them one.")
         return Verdict(record, State.WRONG, words, found)
     terms = found[0].lower().split()[1:]
-    if sum(1 for term in terms if _ASKING.match(term)) > ASKED_MAX:
+    server = outgoing_server()
+    known = permission(record.name, server.host if server else record.name, answers)
+    if known.is_too_long:
         words = _(
             "This record has receivers ask the DNS more than 10 times, so they trust it no more: shorten it."
         )
@@ -264,21 +272,48 @@ def _spf(record: Record, answers: Answers) -> Verdict:
             "This record permits everybody to send mail from this domain: end it with “~all” or “-all”."
         )
         return Verdict(record, State.WRONG, words, found)
-    server = outgoing_server()
     if server is None:
         words = _(
             "There is one. Whether it permits the server that sends your mail cannot be seen from here."
         )
         return Verdict(record, State.UNSURE, words, found)
-    takes_mail = {_host(value) for value in answers[Question(record.name, "MX")].values}
-    permitted = {"a", "+a"} if server.host == record.name else set()
-    permitted |= {"mx", "+mx"} if server.host in takes_mail else set()
-    if (permitted | {f"a:{server.host}", f"+a:{server.host}"}) & set(terms):
+    if known.broken:
+        words = _(
+            "Receivers cannot follow “%(part)s”, and then trust nothing of this record: correct it, or take it out."
+        ) % {"part": known.broken}
+        return Verdict(record, State.WRONG, words, found)
+    if known.is_given or _names_server(record, answers, terms, server.host):
         return Verdict(record, State.RIGHT, _("The server that sends your mail is permitted."), found)
+    state, words = _unpermitted(known, server.host)
+    return Verdict(record, state, words, found)
+
+
+def _unpermitted(known: Permission, host: str) -> tuple[State, str]:
+    """Return what is to be said where a server is not permitted from each of its addresses, as far as is known."""
+    about = {"host": host, "addresses": ", ".join(known.refused)}
+    if known.refused and not known.permitted:
+        words = _("It does not permit the server that sends your mail, %(host)s: add “a:%(host)s”.")
+        return State.WRONG, words % about
+    if known.refused:
+        words = _("It does not permit %(host)s to send from %(addresses)s: add “a:%(host)s”, if it does so.")
+        return State.UNSURE, words % about
+    if known.failed or known.missing:
+        words = _(
+            "Whether it permits %(host)s is not known: for a part of it, or for that server, the DNS gave no answer."
+        )
+        return State.NO_ANSWER, words % about
     words = _(
         "There is one, and it does not name %(host)s. If none of its parts permits that server, add “a:%(host)s”."
-    ) % {"host": server.host}
-    return Verdict(record, State.UNSURE, words, found)
+    )
+    return State.UNSURE, words % about
+
+
+def _names_server(record: Record, answers: Answers, terms: Iterable[str], host: str) -> bool:
+    """Say whether a record names a server itself, wherever that is."""
+    takes_mail = {_host(value) for value in answers[Question(record.name, "MX")].values}
+    permitted = {"a", "+a"} if host == record.name else set()
+    permitted |= {"mx", "+mx"} if host in takes_mail else set()
+    return bool((permitted | {f"a:{host}", f"+a:{host}"}) & set(terms))
 
 
 def _dkim(record: Record, answers: Answers, selector: str) -> Verdict:

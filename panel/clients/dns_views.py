@@ -14,8 +14,8 @@ from django.views.decorators.http import require_safe
 from panel.accounts.access import person_of
 from panel.addresses.models import Domain
 from panel.addresses.selectors import living_domains_for
-from panel.clients.dns_looks import KEPT, STALE_AFTER, known_of
-from panel.clients.dns_verdicts import grouped, judge, overall, questions_about
+from panel.clients.dns_standing import standing_of
+from panel.clients.dns_verdicts import grouped, overall
 from panel.clients.records import wanted_records, zone_file
 
 #: The name of a DKIM key (RFC 6376, section 3.1).
@@ -33,25 +33,15 @@ def domain_dns(request: HttpRequest, name: str) -> HttpResponse:
     domain = _domain(request, name)
     typed = request.GET.get("selector", "").strip().lower().removesuffix(f"._domainkey.{domain.name}")
     selector = typed if _SELECTOR.match(typed) and ".." not in typed else ""
-    records = wanted_records(domain.name)
-    questions = questions_about(domain.name, records, selector)
-    known = known_of(
-        f"{domain.name}/{selector}",
-        questions,
-        newer_than=_moment(request.GET.get("after", "")),
-        # There are more names of keys than the cache can keep answers about.
-        kept=STALE_AFTER if selector else KEPT,
-    )
-    if known.looking and "poll" in request.GET:
+    standing = standing_of(domain.name, selector, newer_than=_moment(request.GET.get("after", "")))
+    if standing.known.looking and "poll" in request.GET:
         return HttpResponse(status=204)
-    answers = known.look.answers if known.look else None
-    verdicts = judge(records, answers, selector)
     context = {
         "domain": domain,
-        "known": known,
-        "overall": overall(domain.name, verdicts, answers),
-        "purposes": grouped(verdicts),
-        "zone": zone_file(records),
+        "known": standing.known,
+        "overall": overall(domain.name, standing.verdicts, standing.answers),
+        "purposes": grouped(standing.verdicts),
+        "zone": zone_file(standing.records),
         "typed": typed[:64],
         "selector": selector,
         "now": int(timezone.now().timestamp()),

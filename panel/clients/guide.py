@@ -61,6 +61,11 @@ class Choices:
         return self.device in PHONES and self.here != self.device
 
     @property
+    def may_be_ipad(self) -> bool:
+        """Whether the page takes for a Mac what may be an iPad: its browser says the same."""
+        return self.here == "mac" and not self.is_chosen
+
+    @property
     def is_complete(self) -> bool:
         """Whether both questions are answered."""
         return bool(self.device and self.use)

@@ -14,7 +14,6 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import get_language
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
@@ -31,8 +30,10 @@ from panel.addresses.mail_servers import (
     protocols_of_mailbox,
     servers_of,
 )
-from panel.addresses.models import Mailbox
+from panel.addresses.models import Domain, Mailbox
 from panel.addresses.selectors import devices_for, mailboxes_for
+from panel.clients.authority import authority_url
+from panel.clients.dns_standing import standing_of
 from panel.clients.guide import (
     Choices,
     Plan,
@@ -45,11 +46,15 @@ from panel.clients.guide import (
 from panel.clients.guide_forms import AskedForm, DeviceLabelForm
 from panel.clients.live_check import ways_of
 from panel.clients.programs import Guide, Program, facts_of, guide, programs
+from panel.clients.records import Subject
 from panel.connections.mailbox_pages import entry_of
 from panel.connections.recorder import is_at_work
-from panel.connections.watching import Cursor, News, news_of_check, now_of, plain_ip
+from panel.connections.set_up_checks import check_of, cursor_of, news_since
+from panel.connections.watching import Cursor, plain_ip
 from panel.core.errors import Problem
 
+#: By which record a program finds the settings, by its ways; the one that it asks for first.
+_LEADS = {"autoconfig": Subject.AUTOCONFIG, "autodiscover": Subject.AUTODISCOVER}
 #: What stands for a mail program that nobody describes: it gets the settings and no steps.
 OTHER = "other"
 
@@ -63,7 +68,7 @@ def setup_address(request: HttpRequest) -> HttpResponse:
         return render(request, "clients/ask_address.html", {"form": form}, status=422 if form.errors else 200)
     asked, choices = form.asked, _choices(request)
     context = {
-        **_guide(asked.address, asked.protocols, asked.pop, choices),
+        **_guide(asked.address, asked.domain, asked.protocols, asked.pop, choices),
         "mailbox": _own(request, asked.address),
         "domain_name": domain_for_people(asked.domain_name),
         "is_public": True,
@@ -84,12 +89,12 @@ def set_up_mailbox(request: HttpRequest, pk: int) -> HttpResponse:
     is_post = request.method == "POST"
     mailbox = mailbox_looked_after_by(request, pk) if is_post else mailbox_of_page(request, pk)
     choices, protocols = _choices(request), protocols_of_mailbox(mailbox)
-    since = Cursor.read(request.GET.get("since", ""))
+    since = cursor_of(request)
     if since is not None and not is_post:
         return _news(request, mailbox, since, _told_of(choices, protocols))
     context = {
         **hub(request, mailbox),
-        **_guide(mailbox.address, protocols, what_counts(mailbox).pop, choices),
+        **_guide(mailbox.address, mailbox.domain, protocols, what_counts(mailbox).pop, choices),
         **_check(request, mailbox, _told_of(choices, protocols)),
         "is_stopped": mailbox.state in (Mailbox.State.DELETED, Mailbox.State.SUSPENDED),
         "at_work": is_at_work(settings.DATA_DIR),
@@ -120,12 +125,15 @@ def _choices(request: HttpRequest) -> Choices:
     )
 
 
-def _guide(address: str, protocols: tuple[str, ...], pop: PopPolicy, choices: Choices) -> dict[str, Any]:
+def _guide(
+    address: str, domain: Domain | None, protocols: tuple[str, ...], pop: PopPolicy, choices: Choices
+) -> dict[str, Any]:
     """Return what a page says of an address: what is recommended, the program's steps, the servers."""
     plan, parsed = plan_for(choices, protocols), parse_address(address)
     offered = _offered(choices.device, plan.protocol)
     program = _program(offered, choices.program)
     is_ready = choices.is_complete and bool(plan.protocol) and not plan.is_off
+    steps = _steps(program, plan.protocol, address, pop) if program and is_ready else None
     return {
         "address": address,
         "display_address": parsed.for_people,
@@ -143,7 +151,9 @@ def _guide(address: str, protocols: tuple[str, ...], pop: PopPolicy, choices: Ch
         "programs": offered,
         "program": program,
         "is_ready": is_ready,
-        "guide": _steps(program, plan.protocol, address, pop) if program and is_ready else None,
+        "guide": steps,
+        "finds_settings": bool(steps and program and domain and _finds_settings(program, domain)),
+        "trust_url": "" if steps and steps.tells_of_authority else authority_url(),
         "servers": servers_of((plan.protocol,) if is_ready else protocols),
         "outgoing": outgoing_server(),
     }
@@ -171,6 +181,12 @@ def _steps(program: Program, protocol: str, address: str, pop: PopPolicy) -> Gui
     return guide(program, protocol, facts) if facts else None
 
 
+def _finds_settings(program: Program, domain: Domain) -> bool:
+    """Say whether the DNS, when it was last looked at, led the program to the settings. Waits for no answer."""
+    subject = next((_LEADS[way] for way in program.ways if way in _LEADS), None)
+    return subject is not None and standing_of(domain.name).leads_here(subject)
+
+
 def _own(request: HttpRequest, address: str) -> Mailbox | None:
     """Return the mailbox that was asked about, to somebody who is signed in and may see it. Nobody else is told."""
     if not isinstance(request.user, User):
@@ -188,19 +204,16 @@ def _told_of(choices: Choices, protocols: Sequence[str]) -> list[str]:
 
 
 def _check(request: HttpRequest, mailbox: Mailbox, protocols: list[str]) -> dict[str, Any]:
-    """Return what came since `start`, which is now where the page is opened anew."""
-    start = Cursor.read(request.GET.get("start", ""))
-    news = _since(request, mailbox, start) if start else None
-    here = now_of(mailbox) if start is None else start
+    check = check_of(request, mailbox)
     return {
-        "start": here,
-        "cursor": news.cursor if news else here,
-        "ways": ways_of(mailbox, news.connections if news else [], protocols),
+        "start": check.start,
+        "cursor": check.cursor,
+        "ways": ways_of(mailbox, check.connections, protocols),
     }
 
 
 def _news(request: HttpRequest, mailbox: Mailbox, since: Cursor, protocols: list[str]) -> HttpResponse:
-    latest = _since(request, mailbox, since).connections
+    latest = news_since(request, mailbox, since).connections
     if not latest:
         return HttpResponse(status=204)
     context = {
@@ -209,10 +222,6 @@ def _news(request: HttpRequest, mailbox: Mailbox, since: Cursor, protocols: list
         "latest": entry_of(latest[0], mailbox),
     }
     return render(request, "clients/_live_check.html", context)
-
-
-def _since(request: HttpRequest, mailbox: Mailbox, cursor: Cursor) -> News:
-    return news_of_check(mailbox, cursor, request.META.get("REMOTE_ADDR", ""), timezone.now())
 
 
 # -- the device's password -------------------------------------------------------------------------------------------

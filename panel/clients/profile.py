@@ -23,6 +23,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from panel.addresses.mail_servers import MailServer
+from panel.clients.authority import authority_certificate, authority_url
 from panel.clients.told import outgoing_told
 
 logger = logging.getLogger(__name__)
@@ -45,9 +46,14 @@ def profile(address: str, server: MailServer) -> bytes:
         address: in full, as it is stored.
         server: the way in.
     """
-    brand = settings.ENVIRONMENT.brand
+    brand, trusted = settings.ENVIRONMENT.brand, _authority(address, server)
     whole = _unique(address, server.protocol)
     about = {"address": address, "protocol": server.protocol_name}
+    words = [
+        _("Sets up %(address)s by %(protocol)s. The password is not inside: your device asks for it.") % about
+    ]
+    if trusted:
+        words.append(_("It also brings along the authority of this host, for your device to trust."))
     content = {
         "PayloadType": "Configuration",
         "PayloadVersion": 1,
@@ -55,12 +61,9 @@ def profile(address: str, server: MailServer) -> bytes:
         "PayloadUUID": str(whole).upper(),
         "PayloadDisplayName": f"{brand.name} ({address})",
         "PayloadOrganization": brand.name,
-        "PayloadDescription": _(
-            "Sets up %(address)s by %(protocol)s. The password is not inside: your device asks for it."
-        )
-        % about,
+        "PayloadDescription": " ".join(words),
         "PayloadScope": "User",
-        "PayloadContent": [_account(address, server, whole)],
+        "PayloadContent": [_account(address, server, whole), *trusted],
     }
     return plistlib.dumps(content, sort_keys=False)
 
@@ -112,6 +115,30 @@ def _account(address: str, server: MailServer, whole: UUID) -> dict[str, Any]:
         "OutgoingMailServerUsername": address,
         "OutgoingPasswordSameAsIncomingPassword": True,
     }
+
+
+def _authority(address: str, server: MailServer) -> list[dict[str, Any]]:
+    """Return the certificate of the host's own authority; nothing where everybody trusts the servers' anyway."""
+    if not authority_url():
+        return []
+    try:
+        certificate = x509.load_pem_x509_certificate(authority_certificate())
+    except (OSError, ValueError) as err:
+        logger.warning("Profiles for Apple's programs are without the host's authority: %s", err)
+        return []
+    whole = _unique(address, server.protocol)
+    name = settings.ENVIRONMENT.mail_host
+    return [
+        {
+            "PayloadType": "com.apple.security.root",
+            "PayloadVersion": 1,
+            "PayloadIdentifier": f"{_reversed_host()}.{server.protocol}.{whole}.authority",
+            "PayloadUUID": str(uuid5(whole, "authority")).upper(),
+            "PayloadDisplayName": _("Certificate authority of %(host)s") % {"host": name},
+            "PayloadCertificateFileName": f"{name}-ca.crt",
+            "PayloadContent": certificate.public_bytes(serialization.Encoding.DER),
+        }
+    ]
 
 
 def _unique(address: str, protocol: str) -> UUID:

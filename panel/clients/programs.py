@@ -15,12 +15,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from django.conf import settings
-from django.urls import reverse
 
 from mailbackend.addresses import AddressError, parse_address
 from panel.addresses.inherited import PopPolicy
 from panel.addresses.mail_servers import MailServer, incoming_servers, outgoing_server
 from panel.clients import content_files
+from panel.clients.authority import authority_url
 from panel.clients.content_files import Broken, Content, File, Instructions, fill, read_folder
 
 logger = logging.getLogger(__name__)
@@ -114,12 +114,14 @@ class Guide:
         files: ready configuration files.
         leave_copy: the steps to where the program says whether POP leaves messages on the server; none for IMAP.
         leave_copy_default: what the program does when nobody says, a sentence; empty where it is not known.
+        tells_of_authority: whether the steps say how the program trusts the host's own authority.
     """
 
     steps: tuple[str, ...]
     files: tuple[ConfigurationFile, ...] = ()
     leave_copy: tuple[str, ...] = ()
     leave_copy_default: str = ""
+    tells_of_authority: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,12 +168,6 @@ def facts_of(address: str, protocol: str, pop: PopPolicy) -> Facts | None:
     return Facts(address, servers[0], outgoing_server(), pop, authority_url())
 
 
-def authority_url() -> str:
-    """Return where the certificate of the host's own authority is downloaded; empty where nobody needs it."""
-    environment = settings.ENVIRONMENT
-    return "" if environment.tls_certificate else f"{environment.panel_url}{reverse('authority_certificate')}"
-
-
 def programs(language: str) -> tuple[Program, ...]:
     """Return all programs, in the order in which they are offered.
 
@@ -199,11 +195,13 @@ def guide(program: Program, protocol: str, facts: Facts) -> Guide | None:
     instructions = program._instructions.get(protocol)
     if instructions is None:
         return None
+    steps = _filled(instructions.steps, facts)
     return Guide(
-        steps=_filled(instructions.steps, facts),
+        steps=steps,
         files=_files(instructions.files, facts),
         leave_copy=_filled(instructions.leave_copy, facts),
         leave_copy_default=fill(instructions.leave_copy_default, facts.values),
+        tells_of_authority=bool(facts.authority_url) and any(facts.authority_url in step for step in steps),
     )
 
 

@@ -8,17 +8,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from panel.accounts.access import open_to_owners
-from panel.clients.programs import authority_url
+from panel.clients import authority
 
 
 @open_to_owners
 @require_safe
 def authority_certificate(_request: HttpRequest) -> HttpResponse:
     """The certificate in PEM (RFC 7468), as devices take it; 404 where everybody trusts the servers' anyway."""
-    if not authority_url():
+    if not authority.authority_url():
         raise Http404(_("The servers' certificate is one that every device trusts."))
     try:
-        certificate = (settings.DATA_DIR.tls / "ca.crt").read_bytes()
+        certificate = authority.authority_certificate()
     except FileNotFoundError as err:
         raise Http404(_("The certificate has not been made yet.")) from err
     name = f"{settings.ENVIRONMENT.mail_host}-ca.crt"

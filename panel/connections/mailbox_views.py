@@ -23,7 +23,8 @@ from panel.connections.mailbox_selectors import SHOWN, Place, gaps_between, open
 from panel.connections.models import Connection
 from panel.connections.recorder import is_at_work
 from panel.connections.removals import recovery_time
-from panel.connections.watching import Cursor, News, news_of, news_of_check, now_of, plain_ip
+from panel.connections.set_up_checks import check_of, cursor_of, news_since
+from panel.connections.watching import news_of, now_of, plain_ip
 from panel.core.models import Installation
 
 #: Microseconds since then name a moment in the address of a page.
@@ -36,7 +37,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def mailbox_connections(request: HttpRequest, pk: int) -> HttpResponse:
     """What connected to a mailbox, newest first. Polled with `since`: 204 when nothing happened after it."""
     mailbox = mailbox_of_page(request, pk)
-    since = Cursor.read(request.GET.get("since", ""))
+    since = cursor_of(request)
     if since is not None and not news_of(mailbox, since).connections:
         return HttpResponse(status=204)
     cursor = now_of(mailbox)
@@ -120,20 +121,18 @@ def set_up_check(request: HttpRequest, pk: int) -> HttpResponse:
     Polled with `since`: 204 when nothing happened after it. Without a script a link asks again with `start`.
     """
     mailbox = mailbox_of_page(request, pk)
-    since = Cursor.read(request.GET.get("since", ""))
-    latest = _check(request, mailbox, since) if since else None
+    since = cursor_of(request)
+    latest = news_since(request, mailbox, since) if since else None
     if latest is not None and not latest.connections:
         return HttpResponse(status=204)
-    start = Cursor.read(request.GET.get("start", ""))
-    news = _check(request, mailbox, start) if start else None
-    here = now_of(mailbox) if start is None else start
+    check = check_of(request, mailbox)
     context = {
         **hub(request, mailbox),
         "here_tab": "set_up_mailbox",
-        "entries": list(folded(entries_of(news.connections, mailbox))) if news else [],
+        "entries": list(folded(entries_of(check.connections, mailbox))),
         "latest": entry_of(latest.connections[0], mailbox) if latest else None,
-        "start": here,
-        "cursor": news.cursor if news else here,
+        "start": check.start,
+        "cursor": check.cursor,
         "at_work": is_at_work(settings.DATA_DIR),
         "remote_ip": plain_ip(request.META.get("REMOTE_ADDR", "")),
     }
@@ -151,18 +150,14 @@ def set_up_check_events(request: HttpRequest, pk: int) -> HttpResponse:
     first, or 204. A connection that is told again, because it has ended, has the same `id`.
     """
     mailbox = mailbox_of_page(request, pk)
-    since = Cursor.read(request.GET.get("since", ""))
+    since = cursor_of(request)
     if since is None:
         return JsonResponse({"cursor": str(now_of(mailbox)), "events": []})
-    news = _check(request, mailbox, since)
+    news = news_since(request, mailbox, since)
     if not news.connections:
         return HttpResponse(status=204)
     events = [_event(row, mailbox) for row in news.connections]
     return JsonResponse({"cursor": str(news.cursor), "events": events})
-
-
-def _check(request: HttpRequest, mailbox: Mailbox, cursor: Cursor) -> News:
-    return news_of_check(mailbox, cursor, request.META.get("REMOTE_ADDR", ""), timezone.now())
 
 
 def _event(row: Connection, mailbox: Mailbox) -> dict[str, Any]:

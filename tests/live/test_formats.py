@@ -105,6 +105,7 @@ def test_the_profile_is_signed_with_the_key_of_the_mail_servers(stand: Stand) ->
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    (account,) = plistlib.loads(done.stdout)["PayloadContent"]
+    account, trusted = plistlib.loads(done.stdout)["PayloadContent"]
     assert account["EmailAccountType"] == "EmailTypePOP"
     assert account["IncomingMailServerPortNumber"] == stand.ports["pop3s"]
+    assert trusted["PayloadType"] == "com.apple.security.root"

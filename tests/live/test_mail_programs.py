@@ -5,22 +5,17 @@ from __future__ import annotations
 import contextlib
 import mailbox
 import os
-import pty
 import shutil
 import subprocess
 import tempfile
-import termios
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.mail_programs import ALL, as_nobody, run_on_a_terminal, subjects
 from tests.stand import Box, Stand, wait_for
-
-#: Debian's uid and gid of nobody.
-NOBODY = 65534
 
 pytestmark = pytest.mark.live
 
@@ -74,7 +69,7 @@ def run(*command: str, home: Path, fine: tuple[int, ...] = (0,)) -> str:
     """
     environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8"}
     done = subprocess.run(
-        _as_nobody(command, home),
+        as_nobody(*command, home=home),
         env=environment,
         cwd=home,
         capture_output=True,
@@ -84,55 +79,6 @@ def run(*command: str, home: Path, fine: tuple[int, ...] = (0,)) -> str:
     )
     assert done.returncode in fine, f"{command}: {done.stdout}{done.stderr}"
     return done.stdout + done.stderr
-
-
-def run_on_a_terminal(*command: str, home: Path) -> None:
-    """Run a program that draws its own screen; what it draws is shown where it fails."""
-    ours, its = pty.openpty()
-    # Of a terminal without a size newer versions of ncurses say that they cannot open it.
-    termios.tcsetwinsize(its, (24, 80))
-    environment = {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "TERM": "xterm"}
-    drawn = bytearray()
-
-    def look() -> None:
-        # The terminal's end is an error, once nobody holds its other side.
-        with contextlib.suppress(OSError):
-            while data := os.read(ours, 4096):
-                drawn.extend(data)
-
-    process = subprocess.Popen(
-        _as_nobody(command, home),
-        env=environment,
-        cwd=home,
-        stdin=its,
-        stdout=its,
-        stderr=its,
-        start_new_session=True,
-    )
-    os.close(its)
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
-        code = process.wait(60)
-    finally:
-        process.kill()
-        process.wait()
-        looking.join()
-        os.close(ours)
-    assert code == 0, drawn.decode("utf-8", "replace")
-
-
-def _as_nobody(command: tuple[str, ...], home: Path) -> tuple[str, ...]:
-    if os.geteuid() != 0:
-        return command
-    for path in (home, *home.rglob("*")):
-        os.chown(path, NOBODY, NOBODY)
-    return "setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", *command
-
-
-def subjects(folder: Path) -> list[str]:
-    """Return the subjects in a Maildir."""
-    return sorted(str(message["Subject"]) for message in mailbox.Maildir(folder, create=False))
 
 
 def test_mbsync_mirrors_all_folders_and_sends_flags_back(box: Box, home: Path) -> None:
@@ -242,9 +188,6 @@ push "<fetch-mail><quit>"
 """
     )
     run_on_a_terminal("mutt", "-n", "-F", str(config), home=home)
-
-
-ALL = ["First", "Second", "Welcome to your mailbox"]
 
 
 @pytest.mark.parametrize(

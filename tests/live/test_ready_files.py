@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
-import mailbox
-import os
-import pty
 import re
 import shutil
-import subprocess
 import tempfile
-import termios
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +13,7 @@ import pytest
 from panel.addresses.inherited import PopPolicy
 from panel.addresses.mail_servers import STARTTLS, TLS, MailServer
 from panel.clients.programs import ConfigurationFile, Facts, Guide, find_program, guide
-from tests.live.test_mail_programs import ALL, NOBODY
+from tests.mail_programs import ALL, run_on_a_terminal, subjects
 from tests.stand import Box, Stand, wait_for
 
 pytestmark = pytest.mark.live
@@ -47,7 +40,6 @@ def home(box: Box) -> Iterator[Path]:
         f"#!/bin/sh\n[ \"$*\" = 'show mail/{box.address}' ] && echo '{box.password}'\n"
     )
     (home / "bin" / "pass").chmod(0o755)
-    _belongs_to_nobody(home)
     yield home
     shutil.rmtree(home)
 
@@ -91,74 +83,11 @@ def save(file: ConfigurationFile, home: Path) -> None:
     """Save a file where it says; its folder is there, or the steps forgot to have it made."""
     path = home / file.name.removeprefix("~/")
     path.write_text(file.text)
-    _belongs_to_nobody(home)
 
 
 def run(command: str, *, home: Path, typed: str = "", fine: tuple[int, ...] = (0,)) -> str:
-    """Run a command on a terminal, in a home of its own; not as root, which some programs refuse.
-
-    Args:
-        command: of a shell.
-        home: where it finds its settings, and leaves mail.
-        typed: what somebody types when the program asks for the password.
-        fine: the exit codes that are no failure.
-
-    Returns:
-        what it said.
-    """
-    ours, its = pty.openpty()
-    # Of a terminal without a size newer versions of ncurses say that they cannot open it.
-    termios.tcsetwinsize(its, (24, 80))
-    process = subprocess.Popen(
-        [*_as_nobody(), "setsid", "--ctty", "sh", "-c", command],
-        env={"PATH": f"{home}/bin:{os.environ['PATH']}", "HOME": str(home), "LANG": "C", "TERM": "xterm"},
-        cwd=home,
-        stdin=its,
-        stdout=its,
-        stderr=its,
-    )
-    os.close(its)
-    said = bytearray()
-
-    def look() -> None:
-        waiting = typed.encode()
-        # The terminal's end is an error, once nobody holds its other side.
-        with contextlib.suppress(OSError):
-            while data := os.read(ours, 4096):
-                said.extend(data)
-                if waiting and b"assword" in said:
-                    os.write(ours, waiting + b"\n")
-                    waiting = b""
-
-    looking = threading.Thread(target=look)
-    looking.start()
-    try:
-        code = process.wait(60)
-    finally:
-        process.kill()
-        process.wait()
-        looking.join()
-        os.close(ours)
-    text = said.decode("utf-8", "replace")
-    assert code in fine, f"{command}: {code}\n{text}"
-    return text
-
-
-def _as_nobody() -> tuple[str, ...]:
-    if os.geteuid() != 0:
-        return ()
-    return "setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups"
-
-
-def _belongs_to_nobody(home: Path) -> None:
-    if os.geteuid() == 0:
-        for path in (home, *home.rglob("*")):
-            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
-
-
-def subjects(folder: Path) -> list[str]:
-    """Return the subjects in a Maildir."""
-    return sorted(str(message["Subject"]) for message in mailbox.Maildir(folder, create=False))
+    """Run a shell's command as a person does, on a terminal; run_on_a_terminal() says the rest."""
+    return run_on_a_terminal("sh", "-c", command, home=home, typed=typed, fine=fine)
 
 
 def assert_seen(box: Box, protocol: str) -> None:

@@ -12,6 +12,7 @@ from django.utils import translation
 
 from panel.accounts import notices
 from panel.accounts.models import User
+from panel.clients import dns_looks
 from tests.cast import Cast, make_cast
 from tests.dns_server import DnsServer, running
 
@@ -66,6 +67,13 @@ def signed_in() -> Callable[[User], Client]:
         return client
 
     return sign_in
+
+
+@pytest.fixture(autouse=True)
+def no_look_is_made(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start no look into the DNS, which would outlive its test, but where a test has the `dns` below."""
+    if "dns" not in request.fixturenames:
+        monkeypatch.setattr(dns_looks, "_start", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+from html import unescape
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.test import Client
 from django.urls import include, path, reverse
+from django.utils import timezone
 
+from mailbackend.paths import DataDir
 from panel.accounts.customers import resume_customer
 from panel.addresses import customers, services
 from panel.addresses.hosts import asked_domain, hosted_domain
 from panel.addresses.models import Domain
 from panel.addresses.selectors import domains_in_state
-from panel.settings import _as_host
+from panel.service.certificates import IssuedFiles, ensure_certificate
+from panel.settings import PUBLIC_URL_NAMES, _as_host
 from tests.cast import Cast
 
 Queries = Any
@@ -189,6 +197,127 @@ def test_static_files_are_public(hosted: str) -> None:
 
 def test_own_addresses_of_ipv6_stand_in_brackets() -> None:
     assert (_as_host("2001:db8::1"), _as_host("panel.test")) == ("[2001:db8::1]", "panel.test")
+
+
+# -- what the public pages lead to -----------------------------------------------------------------------------------
+
+PANEL = "https://panel.host.example"
+#: The pages that people read under such a name.
+PAGES = ("/setup/", "/pop-or-imap/")
+
+
+@pytest.fixture
+def public_pages(cast: Cast, settings: Any, tmp_path: Path) -> None:
+    """Have a host in production, with the pages that it has public, and an authority of its own."""
+    settings.DATA_DIR = DataDir(tmp_path)
+    settings.DATA_DIR.tls.mkdir()
+    ensure_certificate(IssuedFiles(settings.DATA_DIR.tls), "mail.host.example", timezone.now())
+    settings.ROOT_URLCONF = "panel.urls"
+    settings.PUBLIC_URL_NAMES = PUBLIC_URL_NAMES
+    settings.ENVIRONMENT = dataclasses.replace(settings.ENVIRONMENT, panel_url=PANEL)
+    settings.ALLOWED_HOSTS = [*settings.ALLOWED_HOSTS, "panel.host.example"]
+    settings.CSRF_TRUSTED_ORIGINS = [PANEL]
+
+
+def browser(host: str) -> Client:
+    """Return a browser that reads pages of a name over HTTPS, and sends their forms with what proves them."""
+    return Client(enforce_csrf_checks=True, headers={"Host": host, "Origin": f"https://{host}"})
+
+
+def language_form(page: str) -> dict[str, str]:
+    """Return what the form of the other language sends."""
+    form = re.search(r'<form class="language" method="post" action="/language/">(.*?)</form>', page)
+    assert form
+    return {
+        name: unescape(value)
+        for name, value in re.findall(r'name="([a-z]+)" (?:lang="[a-z]+" )?value="([^"]*)"', form[1])
+    }
+
+
+@pytest.mark.usefixtures("public_pages")
+@pytest.mark.parametrize("prefix", ["", "autoconfig."])
+def test_all_links_and_forms_of_public_pages_work_under_a_hosted_name(cast: Cast, prefix: str) -> None:
+    """Whatever is reached from them: those at the panel's own address are asked for there."""
+    host = prefix + cast.domain.name
+    here, panel = browser(host), Client(headers={"Host": "panel.host.example"})
+    to_do, done, forms = [*PAGES, f"/setup/?address=anna@{cast.domain.name}"], set(), 0
+    while to_do:
+        url = to_do.pop()
+        if url in done:
+            continue
+        done.add(url)
+        answer = here.get(url, secure=True)
+        assert answer.status_code in (200, 422), url
+        if not answer.headers["Content-Type"].startswith("text/html"):
+            continue
+        page = answer.content.decode()
+        if answer.status_code == 200 and len(done) < 20:
+            forms += 1
+            back = here.post("/language/", language_form(page), secure=True)
+            assert (back.status_code, back.headers["Location"]) == (302, url)
+        for link in map(unescape, re.findall(r'(?:href|src|action)="([^"]+)"', page)):
+            parts = urlsplit(link)
+            assert parts.netloc in ("", "panel.host.example"), link
+            if parts.netloc:
+                assert panel.get(link.removeprefix(PANEL), secure=True).status_code in (200, 302), link
+            elif not link.startswith(("#", "/static/", "/language/")):
+                to_do.append((parts.path or urlsplit(url).path) + (f"?{parts.query}" if parts.query else ""))
+    assert {urlsplit(url).path for url in done} >= {*PAGES, "/setup/profile.mobileconfig", "/setup/code.svg"}
+    assert forms > 5
+
+
+@pytest.mark.usefixtures("public_pages")
+def test_the_language_is_kept_for_the_hosted_name(cast: Cast) -> None:
+    client = browser(f"autoconfig.{cast.domain.name}")
+    page = client.get("/pop-or-imap/", secure=True).content.decode()
+    answer = client.post("/language/", language_form(page), secure=True)
+    assert answer.cookies["language"].value == "fr"
+    # Of this name alone, and not of what stands below or above it.
+    assert not any(cookie["domain"] for cookie in answer.cookies.values())
+    assert '<html lang="fr">' in client.get("/pop-or-imap/", secure=True).content.decode()
+
+
+@pytest.mark.usefixtures("public_pages")
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.test",
+        "null",
+        "http://{}",
+        "https://{}:8443",
+        "https://{}.evil.test",
+        "https://evil.{}",
+        "",
+    ],
+)
+def test_forms_of_other_pages_are_refused_under_a_hosted_name(cast: Cast, origin: str) -> None:
+    client = browser(cast.domain.name)
+    sent = language_form(client.get("/pop-or-imap/", secure=True).content.decode())
+    foreign = {"Origin": origin.format(cast.domain.name)}
+    assert client.post("/language/", sent, secure=True, headers=foreign).status_code == 403
+    assert client.post("/language/", sent, secure=True).status_code == 302
+    del sent["csrfmiddlewaretoken"]
+    assert client.post("/language/", sent, secure=True).status_code == 403
+
+
+@pytest.mark.usefixtures("public_pages")
+@pytest.mark.parametrize("elsewhere", ["https://evil.test/", "//evil.test/", "/\\evil.test", ""])
+def test_the_language_leads_nowhere_else_under_a_hosted_name(cast: Cast, elsewhere: str) -> None:
+    client = browser(cast.domain.name)
+    sent = language_form(client.get("/pop-or-imap/", secure=True).content.decode())
+    answer = client.post("/language/", {**sent, "next": elsewhere}, secure=True)
+    assert answer.headers["Location"] == "/"
+
+
+@pytest.mark.usefixtures("public_pages")
+def test_home_is_the_panels_own_address_under_a_hosted_name(cast: Cast) -> None:
+    host = {"Host": cast.domain.name}
+    for url in ("/pop-or-imap/", "/nothing", "/setup/code.svg"):
+        page = Client().get(url, headers=host, secure=True).content.decode()
+        assert 'class="brand" href="https://panel.host.example/"' in page
+        assert 'href="/"' not in page
+    page = Client().get("/pop-or-imap/", headers={"Host": "localhost"}).content.decode()
+    assert 'class="brand" href="/"' in page
 
 
 def test_signing_in_does_not_happen_under_a_hosted_name(hosted: str) -> None:

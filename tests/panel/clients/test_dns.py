@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -18,9 +21,17 @@ from mailbackend.config import Ports
 from panel.accounts.models import User
 from panel.addresses.services import create_domain
 from panel.clients import dns_answers, dns_looks
-from panel.clients.dns_answers import Answer, Outcome, Question, ask
+from panel.clients.dns_answers import Answer, Further, Outcome, Question, ask
 from panel.clients.dns_looks import Look, known_of
-from panel.clients.dns_verdicts import State, Verdict, judge, overall, questions_about
+from panel.clients.dns_standing import standing_of
+from panel.clients.dns_verdicts import (
+    State,
+    Verdict,
+    further_questions,
+    judge,
+    overall,
+    questions_about,
+)
 from panel.clients.records import Subject, wanted_records, zone_file
 from tests.cast import Cast
 from tests.dns_server import DnsServer
@@ -63,9 +74,9 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     """Hold all questions back until this is set."""
     let_go = threading.Event()
 
-    def ask_later(questions: Iterable[Question]) -> dict[Question, Answer]:
+    def ask_later(questions: Iterable[Question], further: Further) -> dict[Question, Answer]:
         assert let_go.wait(60)
-        return ask(questions)
+        return ask(questions, further)
 
     monkeypatch.setattr(dns_looks, "ask", ask_later)
     yield let_go
@@ -84,7 +95,8 @@ def wait_until_nobody_asks() -> None:
 def verdicts(selector: str = "") -> list[Verdict]:
     """Return the verdicts on the domain as the DNS is now."""
     records = wanted_records(NAME)
-    return judge(records, ask(questions_about(NAME, records, selector)), selector)
+    answers = ask(questions_about(NAME, records, selector), partial(further_questions, NAME))
+    return judge(records, answers, selector)
 
 
 def verdict_on(subject: Subject, beginning: str = "", selector: str = "") -> Verdict:
@@ -180,6 +192,128 @@ def test_several_mx_hosts_of_the_hosts_own(dns: DnsServer, settings: Any) -> Non
 def test_spf(dns: DnsServer, texts: list[str], state: State) -> None:
     dns.put(NAME, *texts)
     assert verdict_on(Subject.SPF).state == state
+
+
+#: The server that sends, by its name, and whom a domain may include.
+SERVER = ("smtp.host.example A 192.0.2.25", "smtp.host.example AAAA 2001:db8::25")
+INCLUDED = {
+    "yes.example": "v=spf1 ip4:192.0.2.0/24 ip6:2001:db8::/32 -all",
+    "no.example": "v=spf1 ip4:198.51.100.1 ?all",
+    "half.example": "v=spf1 ip4:192.0.2.25 -all",
+    "deep.example": "v=spf1 include:no.example include:yes.example -all",
+    "moved.example": "v=spf1 redirect=yes.example",
+    "loop.example": "v=spf1 include:pool.example -all",
+    "pool.example": "v=spf1 include:loop.example -all",
+    "itself.example": "v=spf1 redirect=itself.example",
+    "misspelt.example": "v=spf1 ip4:192.0.2 -all",
+    "mx.example": "v=spf1 mx -all",
+    "near.example": "v=spf1 a:near.host.example/24//32 -all",
+    "message.example": "v=spf1 exists:%{i}._spf.example -all",
+    "other.example": "v=spf1 foo=bar -ip4:192.0.2.25 a:smtp.host.example -all",
+    "full.example": "v=spf1 " + " ".join(["a:smtp.host.example"] * 10) + " -all",
+}
+
+
+@pytest.mark.parametrize(
+    ("parts", "state", "words"),
+    [
+        ("include:yes.example -all", State.RIGHT, "is permitted"),
+        ("include:deep.example -all", State.RIGHT, "is permitted"),
+        ("redirect=moved.example", State.RIGHT, "is permitted"),
+        ("include:moved.example ~all", State.RIGHT, "is permitted"),
+        ("include:mx.example -all", State.RIGHT, "is permitted"),
+        ("include:near.example -all", State.RIGHT, "is permitted"),
+        ("INCLUDE:YES.example. -ALL", State.RIGHT, "is permitted"),
+        ("ip4:192.0.2.25 ip6:2001:DB8::25 -all", State.RIGHT, "is permitted"),
+        ("exists:%{i}.example include:yes.example -all", State.RIGHT, "is permitted"),
+        ("include:no.example ~all", State.WRONG, "does not permit the server"),
+        ("-include:yes.example ?all", State.WRONG, "does not permit the server"),
+        ("include:no.example", State.WRONG, "does not permit the server"),
+        # What follows `all` is not looked at, and a redirect beside it neither.
+        ("-all include:yes.example", State.WRONG, "does not permit the server"),
+        ("-all redirect=yes.example", State.WRONG, "does not permit the server"),
+        ("include:half.example -all", State.UNSURE, "send from 2001:db8::25"),
+        ("include:other.example -all", State.UNSURE, "send from 192.0.2.25"),
+        ("include:loop.example -all", State.WRONG, "more than 10 times"),
+        ("redirect=itself.example", State.WRONG, "more than 10 times"),
+        ("include:full.example -all", State.WRONG, "more than 10 times"),
+        ("include:none.example include:yes.example -all", State.WRONG, "“include:none.example”"),
+        ("redirect=none.example", State.WRONG, "“redirect=none.example”"),
+        ("include:misspelt.example -all", State.WRONG, "“ip4:192.0.2”"),
+        ("nonsense -all", State.WRONG, "“nonsense”"),
+        ("a/33 -all", State.WRONG, "“a/33”"),
+        ("a///1 -all", State.WRONG, "“a///1”"),
+        # What is broken behind what permits the server does no harm to it.
+        ("include:yes.example include:none.example -all", State.RIGHT, "is permitted"),
+        ("include:message.example -all", State.UNSURE, "does not name smtp.host.example"),
+        ("exists:%{i}.example ~all", State.UNSURE, "does not name smtp.host.example"),
+        ("ptr -all", State.UNSURE, "does not name smtp.host.example"),
+        ("include:%{d}.example -all", State.UNSURE, "does not name smtp.host.example"),
+        ("a:%{d/}.example -all", State.UNSURE, "does not name smtp.host.example"),
+        ("include:silent.example -all", State.NO_ANSWER, "is not known"),
+        ("include:failing.example include:no.example -all", State.NO_ANSWER, "is not known"),
+        ("include:failing.example include:yes.example -all", State.RIGHT, "is permitted"),
+    ],
+)
+def test_spf_is_followed(
+    dns: DnsServer, monkeypatch: pytest.MonkeyPatch, parts: str, state: State, words: str
+) -> None:
+    monkeypatch.setattr(dns_answers, "LIFETIME", 1.0)
+    dns.put_all(*SERVER, "mx.example MX 10 smtp.host.example.", "near.host.example A 192.0.2.1")
+    dns.put_all("near.host.example AAAA 2001:db8:ffff::1")
+    for name, text in INCLUDED.items():
+        dns.put(name, text)
+    dns.failing.add("failing.example")
+    if "silent" in parts:
+        dns.silent.add("silent.example")
+    dns.domains.add("none.example")
+    dns.put(NAME, f"v=spf1 {parts}")
+    found = verdict_on(Subject.SPF)
+    assert (found.state, words in found.words) == (state, True), found.words
+
+
+def test_spf_is_followed_no_longer_than_the_page_waits(
+    dns: DnsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dns_answers, "LIFETIME", 1.0)
+    dns.put_all(*SERVER)
+    dns.slow = 0.3
+    dns.put(NAME, "v=spf1 include:d0.example -all")
+    for number in range(9):
+        dns.put(f"d{number}.example", f"v=spf1 include:d{number + 1}.example -all")
+    asked = [Question(NAME, "TXT"), Question(NAME, "MX")]
+    begun = time.monotonic()
+    answers = ask(asked, partial(further_questions, NAME))
+    assert time.monotonic() - begun < 1.0 + dns_answers.GRACE
+    assert Question("d9.example", "TXT") not in answers
+    found = judge([each for each in wanted_records(NAME) if each.subject == Subject.SPF], answers)
+    assert [each.state for each in found] == [State.NO_ANSWER]
+
+
+def test_spf_asks_for_no_more_than_receivers_would(dns: DnsServer) -> None:
+    dns.put_all(*SERVER)
+
+    def including(names: str) -> str:
+        return f"v=spf1 {' '.join(f'include:{names}{number}.example' for number in range(10))} -all"
+
+    dns.put(NAME, including("a"))
+    for number in range(10):
+        dns.put(f"a{number}.example", including(f"b{number}"))
+    assert "more than 10 times" in verdict_on(Subject.SPF).words
+    included = [name for name in dns.names_asked() if re.match(r"[ab]\d", name)]
+    assert len(included) <= 2 * 10
+
+
+def test_what_is_included_is_kept_with_the_look(dns: DnsServer) -> None:
+    dns.put_all(*SERVER)
+    dns.put(NAME, "v=spf1 include:yes.example -all")
+    dns.put("yes.example", INCLUDED["yes.example"])
+    standing_of(NAME)
+    wait_until_nobody_asks()
+    dns_looks.forget()
+    found = standing_of(NAME)
+    assert not found.known.looking
+    assert [each.state for each in found.verdicts if each.record.subject == Subject.SPF] == [State.RIGHT]
 
 
 def test_spf_in_pieces_is_one_text(dns: DnsServer) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.contrib.sessions.models import Session
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -19,8 +20,12 @@ from mailbackend.passwords import hash_device_password
 from panel.accounts.models import User
 from panel.addresses import device_passwords, services
 from panel.addresses.models import DevicePassword, Mailbox
+from panel.clients import dns_looks
+from panel.clients.dns_standing import standing_of
 from panel.core import mail
 from tests.cast import PASSWORD, Cast
+from tests.dns_server import DnsServer
+from tests.panel.clients.test_dns import wait_until_nobody_asks
 from tests.panel.connections.mailbox_rows import a_refusal, a_session, an_open_session
 from tests.panel.connections.test_device_pages import password_in
 from tests.panel.connections.test_recover_pages import owner_client
@@ -259,6 +264,128 @@ def test_whoever_is_signed_in_finds_the_mailbox_s_own_page(cast: Cast, signed_in
     ):
         page = client.get(reverse("setup_address"), query).content.decode()
         assert (f'href="{link}?device=windows' in page) == sees
+
+
+MAC = {"User-Agent": "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/18.0 Safari/605.1.15"}
+
+
+def test_an_ipad_may_call_itself_a_mac(client: Client, cast: Cast) -> None:
+    url, query = reverse("setup_address"), {"address": cast.mailbox.address, "use": "one"}
+    page = client.get(url, query, headers=MAC).content.decode()
+    link = re.search(r'<a href="([^"]*)">It is an iPad</a>', page)
+    assert link
+    page = client.get(url + link[1].replace("&amp;", "&"), headers=MAC).content.decode()
+    assert 'aria-current="true">iPhone or iPad<' in page
+    assert "setup/profile.mobileconfig?address=" in page
+    assert "It is an iPad" not in page
+    # Nobody who has said that it is a Mac is asked again, and nobody else at all.
+    assert "It is an iPad" not in client.get(url, {**query, "device": "mac"}, headers=MAC).content.decode()
+    assert "It is an iPad" not in client.get(url, query).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("device", "program", "words"),
+    [
+        ("iphone", "iphone", "Certificate Trust Settings"),
+        ("mac", "apple-mail", "Keychain Access"),
+        ("windows", "outlook-classic", "Trusted Root Certification Authorities"),
+        ("android", "gmail-android", "CA certificate"),
+        ("linux", "other", "update-ca-certificates"),
+        ("iphone", "outlook-mobile", "It is Microsoft that fetches the mail"),
+        ("windows", "thunderbird", "Manage Certificates"),
+    ],
+)
+def test_a_device_is_to_trust_the_hosts_own_authority_first(
+    client: Client, cast: Cast, settings: Any, device: str, program: str, words: str
+) -> None:
+    query = {"address": cast.mailbox.address, "device": device, "use": "one", "program": program}
+    page = client.get(reverse("setup_address"), query).content.decode()
+    assert words in page
+    assert ('id="trust"' in page) == (program != "thunderbird")
+    is_of_use = program != "outlook-mobile"
+    assert (f'href="{settings.ENVIRONMENT.panel_url}/setup/ca.crt"' in page) == is_of_use
+    settings.ENVIRONMENT = dataclasses.replace(settings.ENVIRONMENT, tls_certificate="/etc/own.pem")
+    page = client.get(reverse("setup_address"), query).content.decode()
+    assert words not in page
+    assert "ca.crt" not in page
+
+
+def test_programs_with_a_list_of_their_own_say_it_in_their_steps(client: Client, cast: Cast) -> None:
+    page = client.get(
+        reverse("setup_address"),
+        {"address": cast.mailbox.address, "device": "linux", "use": "one", "program": "mbsync"},
+    ).content.decode()
+    assert 'id="trust"' not in page
+    assert "/setup/ca.crt" in page
+
+
+# -- whether a program finds the settings by itself ------------------------------------------------------------------
+
+SURE = "then finds all settings by itself"
+
+
+@pytest.fixture
+def looked(dns: DnsServer, settings: Any) -> Iterator[Callable[..., None]]:
+    """Give a function that has the DNS say something of the cast's domain, and looks."""
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    settings.ENVIRONMENT = dataclasses.replace(settings.ENVIRONMENT, panel_url="https://panel.host.example")
+
+    def look(*lines: str) -> None:
+        cache.clear()
+        dns_looks.forget()
+        dns.forget()
+        dns.put_all("panel.host.example A 192.0.2.1", *lines)
+        standing_of(lines[0].split()[0].split(".", 1)[1] if lines else "martin.test")
+        wait_until_nobody_asks()
+
+    yield look
+    wait_until_nobody_asks()
+    dns_looks.forget()
+
+
+def test_what_a_program_finds_by_itself_is_certain_only_where_the_dns_was_seen_to_say_it(
+    client: Client, cast: Cast, looked: Callable[..., None]
+) -> None:
+    name, thunderbird = cast.domain.name, {**ANSWERED, "program": "thunderbird"}
+    outlook = {**ANSWERED, "program": "outlook-classic"}
+    here, elsewhere = "CNAME panel.host.example.", "A 192.0.2.99"
+
+    looked(f"autoconfig.{name} {here}", f"autodiscover.{name} {elsewhere}")
+    said = asked(client, cast.mailbox.address, **thunderbird)
+    assert f"Thunderbird {SURE}" in said
+    assert "may ask for the settings" not in said
+    assert "may ask for the settings" in asked(client, cast.mailbox.address, **outlook)
+
+    looked(f"autoconfig.{name} {elsewhere}", f"autodiscover.{name} {here}")
+    said = asked(client, cast.mailbox.address, **thunderbird)
+    assert SURE not in said
+    assert "Thunderbird may ask for the settings too: they are below" in said
+    said = asked(client, cast.mailbox.address, **outlook)
+    assert "Where Outlook (classic) asks your domain, it finds all settings by itself" in said
+    # Its steps are for doing it by hand all the same: many ask Microsoft.
+    assert "Let me set up my account manually" in said
+
+
+def test_the_page_does_not_wait_for_the_dns_but_has_it_looked_at(
+    client: Client, cast: Cast, looked: Callable[..., None], dns: DnsServer
+) -> None:
+    dns.put_all("panel.host.example A 192.0.2.1", f"autoconfig.{cast.domain.name} CNAME panel.host.example.")
+    dns.slow = 0.5
+    assert SURE not in asked(client, cast.mailbox.address, **ANSWERED)
+    wait_until_nobody_asks()
+    assert SURE in asked(client, cast.mailbox.address, **ANSWERED)
+    dns.asked.clear()
+    assert SURE in words_of(owner_client(cast.mailbox), set_up_url(cast.mailbox), ANSWERED)
+    assert dns.asked == []
+
+
+def test_of_domains_elsewhere_the_dns_is_not_asked(
+    client: Client, cast: Cast, looked: Callable[..., None], dns: DnsServer
+) -> None:
+    """Or anybody could have any name looked up here."""
+    assert SURE not in asked(client, "anna@nowhere.example", **ANSWERED)
+    wait_until_nobody_asks()
+    assert dns.asked == []
 
 
 def test_it_can_be_asked_for_under_a_hosted_name(cast: Cast) -> None:

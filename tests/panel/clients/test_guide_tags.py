@@ -12,6 +12,13 @@ from panel.clients.templatetags.guides import with_labels
     [
         ("Choose *New*, then *Email*.", "Choose <strong>New</strong>, then <strong>Email</strong>."),
         ("Enter `a@b.test`.", "Enter <code>a@b.test</code>."),
+        (
+            "Get `https://b.test:8/ca.crt`.",
+            'Get <a href="https://b.test:8/ca.crt"><code>https://b.test:8/ca.crt</code></a>.',
+        ),
+        ("`curl https://b.test/ca.crt`", "<code>curl https://b.test/ca.crt</code>"),
+        ('`https://b.test/"onclick=x`', "<code>https://b.test/&quot;onclick=x</code>"),
+        ("`javascript:alert(1)`", "<code>javascript:alert(1)</code>"),
         ("2 * 3 and a lone ` stay", "2 * 3 and a lone ` stay"),
         ("**", "**"),
         ("*<b>*", "<strong>&lt;b&gt;</strong>"),

@@ -94,8 +94,8 @@ def own_certificate(
 def test_signed_and_complete(cast: Cast, authority: Path, protocol: str, kind: str, port: int) -> None:
     address = cast.mailbox.address
     whole = verified(download(address, protocol), authority)
-    (account,) = whole["PayloadContent"]
-    for payload in (whole, account):
+    account, trusted = whole["PayloadContent"]
+    for payload in (whole, account, trusted):
         assert payload["PayloadVersion"] == 1
         assert UUID(payload["PayloadUUID"])
         assert payload["PayloadIdentifier"].startswith(f"example.host.panel.{protocol}.")
@@ -123,11 +123,43 @@ def test_signed_and_complete(cast: Cast, authority: Path, protocol: str, kind: s
     }
 
 
+def test_the_hosts_own_authority_is_brought_along(cast: Cast, authority: Path) -> None:
+    whole = verified(download(cast.mailbox.address), authority)
+    account, trusted = whole["PayloadContent"]
+    assert trusted["PayloadType"] == "com.apple.security.root"
+    assert len({part["PayloadUUID"] for part in (whole, account, trusted)}) == 3
+    certificate = x509.load_der_x509_certificate(trusted["PayloadContent"])
+    assert certificate == x509.load_pem_x509_certificate(authority.read_bytes())
+    assert "the authority of this host" in whole["PayloadDescription"]
+
+
+def test_no_authority_is_brought_along_where_everybody_trusts_the_certificate(
+    cast: Cast, authority: Path, environ: Environ, tmp_path: Path
+) -> None:
+    own = own_certificate(environ, tmp_path, rsa.generate_private_key(65537, 2048))
+    whole = verified(download(cast.mailbox.address), own)
+    assert [part["PayloadType"] for part in whole["PayloadContent"]] == ["com.apple.mail.managed"]
+    assert "authority" not in whole["PayloadDescription"]
+
+
+def test_an_authority_that_cannot_be_read_is_left_out(
+    cast: Cast, authority: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = authority.read_bytes()
+    for hinder in (authority.unlink, lambda: authority.write_text("nonsense")):
+        hinder()
+        content = download(cast.mailbox.address)
+        authority.write_bytes(kept)
+        (account,) = verified(content, authority)["PayloadContent"]
+        assert account["PayloadType"] == "com.apple.mail.managed"
+    assert "without the host's authority" in caplog.text
+
+
 def test_a_second_one_takes_the_place_of_the_first(cast: Cast, authority: Path) -> None:
     def names(address: str, protocol: str) -> tuple[str, ...]:
         whole = verified(download(address, protocol), authority)
-        (account,) = whole["PayloadContent"]
-        return tuple(part[name] for part in (whole, account) for name in ("PayloadIdentifier", "PayloadUUID"))
+        parts = (whole, *whole["PayloadContent"])
+        return tuple(part[name] for part in parts for name in ("PayloadIdentifier", "PayloadUUID"))
 
     first = names(cast.mailbox.address, "imap")
     assert names(cast.mailbox.address, "imap") == first
@@ -151,7 +183,7 @@ def test_without_a_submission_server_the_mail_host_is_named(
     cast: Cast, authority: Path, environ: Environ
 ) -> None:
     environ(smtp_host="")
-    (account,) = verified(download(cast.mailbox.address), authority)["PayloadContent"]
+    account, _trusted = verified(download(cast.mailbox.address), authority)["PayloadContent"]
     assert account["OutgoingMailServerHostName"] == "mail.host.example"
     assert account["OutgoingMailServerPortNumber"] == 465
 

@@ -28,7 +28,7 @@ def test_thunderbird_says_what_we_say_it_does(language: str) -> None:
         said = "\n".join(
             said_in.read(name).decode("utf-8", "replace")
             for name in said_in.namelist()
-            if re.search(r"messenger/.*\.(?:ftl|dtd|properties)\Z", name)
+            if re.search(r"(?:messenger|security)/.*\.(?:ftl|dtd|properties)\Z", name)
         )
     text = (programs.BUILT_IN / f"thunderbird.{language}.toml").read_text("utf-8")
     named = {label for label in re.findall(r"\*([^*]+)\*", text) if "{" not in label} - NO_LABELS
