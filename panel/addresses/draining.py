@@ -109,4 +109,4 @@ def _clean(mailbox: Mailbox, mark: str) -> None:
         # The folder of removed messages is made with the first: one that was removed meanwhile has not been looked at.
         if removed or not maildir.has_removed_mail(settings.DATA_DIR.mail, mailbox.home_path):
             return
-    raise Problem(in_words("Messages were moved while a place was being cleaned."))
+    raise Problem(in_words("Messages were moved while a POP view was being cleaned."))

@@ -418,7 +418,9 @@ def _srv(record: Record, answers: Answers) -> Verdict:
         if offered:
             words = _("It names a server for what is not offered here: programs try it in vain.")
             return Verdict(record, State.WRONG, words, answer.shown)
-        return Verdict(record, State.RIGHT, _("Nothing is announced that is not offered."), answer.shown)
+        return Verdict(
+            record, State.RIGHT, _("This service is not offered here, and not announced."), answer.shown
+        )
     if not answer.values:
         return Verdict(record, State.MISSING, _("There is no such record."))
     if not record.value:

@@ -195,7 +195,7 @@ SENTENCES = (
     gettext_noop("What is kept there was changed: these messages are kept longer by now."),
     gettext_noop("Its worker ended before it did."),
     gettext_noop("Restante is not set up yet: run 'make run' once."),
-    gettext_noop("Messages were moved while a place was being cleaned."),
+    gettext_noop("Messages were moved while a POP view was being cleaned."),
     # panel.quotas
     gettext_noop("%(why)s It is asked about again at the next check."),
     gettext_noop("%(why)s It is compared again later."),

@@ -43,7 +43,7 @@ def for_customers_people(person: User, now: datetime) -> Iterator[Item]:
         )
         % {"number": len(found)},
         otherwise=_(
-            "They can still be recovered. More room, or less mail, lets copies be kept for their days."
+            "They can still be recovered. With more room, or less mail, copies are kept for all of their days."
         ),
         url=reverse("show_mailbox", args=[next(iter(found))])
         if len(found) == 1

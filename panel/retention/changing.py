@@ -296,7 +296,7 @@ def clean_folder(text: str) -> str:
         )
     if _NEVER_IN_A_NAME.search(folder):
         raise Problem(
-            _("No folder has such a name: * and % and control characters are none of it."), "folder"
+            _("No folder can have this name: *, % and control characters are not allowed in it."), "folder"
         )
     if "." in folder or any(not part.strip() for part in folder.split("/")):
         raise Problem(

@@ -172,7 +172,7 @@ def _disks() -> Iterator[Item]:
             continue
         yield Item(
             level="error" if free < VERY_LITTLE else "warning",
-            text=_("The disk of %(folder)s is nearly full: %(free)s (%(percent)s %%) are free.")
+            text=_("The disk of %(folder)s is nearly full: %(free)s (%(percent)s%%) are free.")
             % {"folder": folder, "free": format_size(usage.free), "percent": number_format(free, 1)},
             otherwise=_(
                 "When it is full, new messages are refused for the time being and nothing can be changed here. "
@@ -207,7 +207,7 @@ def _paused() -> Iterator[Item]:
                 len(paused),
             )
             % {"count": len(paused), "first": first.label if first else paused[0].name},
-            otherwise=_("What it does is not done until it is resumed."),
+            otherwise=_("Until it is resumed, its work is not done."),
             url=reverse("list_scheduled_jobs"),
             action=_("See the schedule"),
         )

@@ -105,7 +105,7 @@ def test_what_hands_the_password_on_is_offered_last(client: Client, cast: Cast) 
 
 def test_a_program_that_nobody_describes_gets_the_settings(client: Client, cast: Cast) -> None:
     said = asked(client, cast.mailbox.address, **ANSWERED, program="other")
-    assert "the user name is the whole address" in said
+    assert "The user name, whatever the program calls it, is the whole address" in said
     assert "Incoming mail: IMAP" in said
     assert "Set up Thunderbird" not in said
 
@@ -433,7 +433,7 @@ def test_a_pop_password_has_its_own_view_while_one_is_left(cast: Cast, signed_in
         assert device.protocols == ["pop3"]
         is_shared = number > len(device_passwords.SLOTS)
         assert (device.slot is None) == is_shared
-        assert ("All views of its own for POP are taken" in answer.content.decode()) == is_shared
+        assert ("No more devices can have a POP view of their own" in answer.content.decode()) == is_shared
 
 
 def test_who_may_make_one(cast: Cast, signed_in: SignIn) -> None:

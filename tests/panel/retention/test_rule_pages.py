@@ -250,7 +250,7 @@ def test_editing_a_rule(cast: Cast, signed_in: SignedIn) -> None:
         ({"folder": "Trash", "other": "", "ends": "days", "days": "3651"}, "less than or equal to 3650"),
         ({"folder": "other", "other": "", "ends": "never"}, "Say which folder"),
         ({"folder": "other", "other": ".EXPUNGED/all", "ends": "never"}, "No folder has a dot"),
-        ({"folder": "other", "other": "Tr*", "ends": "never"}, "No folder has such a name"),
+        ({"folder": "other", "other": "Tr*", "ends": "never"}, "No folder can have this name"),
         ({"folder": "other", "other": "x" * 256, "ends": "never"}, "at most 255"),
         ({"folder": "nonsense", "other": "", "ends": "never"}, "Select a valid choice"),
         ({"folder": "Trash", "other": "", "ends": "inherit"}, "Select a valid choice"),
