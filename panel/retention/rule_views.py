@@ -420,7 +420,10 @@ def _change_and_place(request: HttpRequest, pk: int) -> tuple[RuleChange, Place]
             raise Http404
         return change, _place(request, "platform", None, "")
     if isinstance(level, Domain):
-        return change, _place(request, "domain", None, level.name)
+        place = _place(request, "domain", None, level.name)
+        if place.level != level:
+            raise Http404  # It was deleted, and another one, perhaps somebody else's, has its name.
+        return change, place
     return change, _place(request, type(level).__name__.lower(), level.pk, "")
 
 

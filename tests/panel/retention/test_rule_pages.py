@@ -139,6 +139,24 @@ def test_who_may(cast: Cast, signed_in: SignedIn, level: str, who: str) -> None:
     assert (change.cancelled_at is not None) is may
 
 
+def test_a_change_of_a_deleted_domain_is_not_that_of_the_next_one_of_its_name(
+    cast: Cast, signed_in: SignedIn
+) -> None:
+    change = changing.propose(cast.domain, "Trash", 7)
+    assert change is not None
+    counted(change)
+    services.delete_domain(domain=cast.domain)
+    create_domain(name=cast.domain.name, customer=cast.other_customer)
+    place = f"/retention/changes/{change.pk}/"
+    for client in (signed_in(cast.stranger), signed_in(cast.owner), signed_in(cast.admin)):
+        assert client.get(place).status_code == 404
+        figures = {"mailboxes": "1", "messages": "3", "bytes": "3000"}
+        assert client.post(f"{place}confirm/", figures).status_code == 404
+        assert client.post(f"{place}cancel/").status_code == 404
+    change.refresh_from_db()
+    assert (change.confirmed_at, change.cancelled_at) == (None, None)
+
+
 def test_from_a_new_rule_to_its_start(cast: Cast, signed_in: SignedIn) -> None:
     client, url = signed_in(cast.manager), urls(cast)["domain"]
     assert "Another folder" in client.get(f"{url}rule/").content.decode()
