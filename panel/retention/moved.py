@@ -11,14 +11,12 @@ from collections.abc import Callable
 
 from mailbackend.dovecot.names import RECOVERABLE
 from panel.addresses import services
-from panel.addresses.inherited import RECOVERY_DAYS, PopPolicy, what_counts
+from panel.addresses.inherited import PopPolicy, what_counts
 from panel.addresses.inheriting import set_inherited
 from panel.addresses.models import Domain, Mailbox
 from panel.core.jobs import start_job
-from panel.core.models import Installation
 from panel.retention import changing
-from panel.retention.models import RuleChange
-from panel.retention.rules import Effective, Level, columns, ends_sooner, levels_of, said_at, with_change
+from panel.retention.rules import Effective, columns, ends_sooner, levels_of, said_at, with_change
 
 
 def keep_what_counts(row: Mailbox | Domain) -> Callable[[Mailbox | Domain], None]:
@@ -36,7 +34,8 @@ def keep_what_counts(row: Mailbox | Domain) -> Callable[[Mailbox | Domain], None
             changing.cancel(change)
         for folder, kept in ends_sooner(_will_be_said(moved), said):
             changing.keep(moved, folder, kept)
-        if _recovery_days_there(moved) < counted.recovery_days:
+        there = changing.recovery_days_later(moved, moved.recovery_days)
+        if min(there, what_counts(moved).recovery_days) < counted.recovery_days:
             changing.keep_recovery_days(moved, counted.recovery_days)
         _keep_pop_policy(moved, counted.pop)
 
@@ -46,27 +45,10 @@ def keep_what_counts(row: Mailbox | Domain) -> Callable[[Mailbox | Domain], None
 def _will_be_said(row: Mailbox | Domain) -> list[Effective]:
     """Return what is said for a row, with the changes that wait: these were counted without it."""
     said = said_at(row)
-    for change in _waiting_above(row):
-        if change.folder != RECOVERABLE:
+    for change in changing.waiting_at(row):
+        if change.level != row and change.folder != RECOVERABLE:
             said = with_change(said, change)
     return said
-
-
-def _recovery_days_there(row: Mailbox | Domain) -> int:
-    """Return for how many days a row's deleted messages can be recovered, now or once what waits counts: the fewer."""
-    will_say = {change.level: change.days for change in _waiting_above(row) if change.folder == RECOVERABLE}
-    said = (will_say.get(level, _own_recovery_days(level)) for level in levels_of(row))
-    return min(what_counts(row).recovery_days, next(filter(None, said), RECOVERY_DAYS))
-
-
-def _own_recovery_days(level: Level) -> int | None:
-    return Installation.objects.get().recovery_days if level is None else level.recovery_days
-
-
-def _waiting_above(row: Mailbox | Domain) -> list[RuleChange]:
-    above = levels_of(row)[1:]
-    waiting = changing.waiting_changes().filter(mailbox=None).select_related("customer", "domain__customer")
-    return [change for change in waiting if change.level in above]
 
 
 def _keep_pop_policy(row: Mailbox | Domain, before: PopPolicy) -> None:
