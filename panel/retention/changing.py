@@ -34,7 +34,7 @@ from panel.core import audit
 from panel.core.errors import Conflict, Problem
 from panel.core.models import Installation
 from panel.retention import runs
-from panel.retention.models import PurgeRun, RetentionRule, RuleChange
+from panel.retention.models import RetentionRule, RuleChange
 from panel.retention.rules import INBOX, Level, columns, ends_more, ends_more_with, levels_of
 
 #: What a rule may say. Days.
@@ -166,11 +166,11 @@ def propose_recovery(
 
 
 def figures_of(change: RuleChange) -> Figures | None:
-    """Return what a change would end when it starts, or None while that is still being counted."""
+    """Return what a change would end when it starts, or None while that is counted, or if counting was cancelled."""
     if change.folder == RECOVERABLE:
         return _recoverable_figures(change)
     run = runs.preview_of(change)
-    if run is None or run.state == PurgeRun.State.COUNTING:
+    if run is None or run.counted_at is None:
         return None
     return Figures(run.mailboxes, run.messages, run.bytes, run.oldest, run.newest)
 

@@ -276,7 +276,7 @@ def _preview(request: HttpRequest, change: RuleChange, place: Place) -> dict[str
         "is_recovery": change.folder == RECOVERABLE,
         "figures": figures,
         "run": run,
-        "counting": figures is None and run is not None and not change.cancelled_at,
+        "counting": run is not None and run.is_counting and not change.cancelled_at,
         "confirm_until": changing.confirm_until(change),
         "form": ConfirmChangeForm(initial=_initial(figures)),
     }

@@ -238,6 +238,25 @@ def test_who_sees_a_customers_change_sees_its_mailboxes_and_no_others(
     assert "theirs.test" not in page
 
 
+def test_what_was_counted_in_part_only_is_not_confirmed(cast: Cast, signed_in: SignedIn) -> None:
+    """An administrator cancels the run that counts: what it had found until then is not what would end."""
+    change = changing.propose(cast.domain, "Trash", 7)
+    assert change is not None
+    run = PurgeRun.objects.get(change=change)
+    PurgeRun.objects.filter(pk=run.pk).update(messages=3, mailboxes=1, bytes=3000)
+    runs.cancel_by_hand(run)
+    client, url = signed_in(cast.manager), f"/retention/changes/{change.pk}/"
+    page = client.get(url).content.decode()
+    assert "cancelled the counting" in page
+    assert "data-poll" not in page
+    assert "Confirm" not in page
+    client.post(f"{url}confirm/", {"mailboxes": "1", "messages": "3", "bytes": "3000"})
+    change.refresh_from_db()
+    assert change.confirmed_at is None
+    # It keeps nobody from asking anew.
+    assert changing.propose(cast.domain, "Trash", 7) is not None
+
+
 def test_editing_a_rule(cast: Cast, signed_in: SignedIn) -> None:
     rule(None, "Trash", 7)
     changing.propose(cast.domain, "Trash", 60)
@@ -369,7 +388,11 @@ class Counting:
     def __call__(self, change: RuleChange) -> PurgeRun:
         run = PurgeRun.objects.create(kind=PurgeRun.Kind.CHANGE, change=change, now=change.starts_at)
         PurgeRun.objects.filter(pk=run.pk).update(
-            state=PurgeRun.State.COUNTED, mailboxes=1, messages=self.messages, bytes=self.messages * 1000
+            state=PurgeRun.State.COUNTED,
+            counted_at=change.asked_at,
+            mailboxes=1,
+            messages=self.messages,
+            bytes=self.messages * 1000,
         )
         return run
 
@@ -426,16 +449,34 @@ def test_the_command_refuses(cast: Cast, arguments: tuple[str, ...]) -> None:
     assert not RuleChange.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("its_own", "state", "told"),
+    [
+        (True, PurgeRun.State.COUNTING, "The disk is gone"),
+        # What fails of others is nothing to it.
+        (False, PurgeRun.State.COUNTING, "not counted in time"),
+        (False, PurgeRun.State.CANCELLED, "could not be counted: Cancelled"),
+    ],
+)
 def test_what_cannot_be_counted_is_told_and_changes_nothing(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, its_own: bool, state: PurgeRun.State, told: str
 ) -> None:
     def start(change: RuleChange) -> PurgeRun:
-        Job.objects.create(kind=setretention.COUNTING, due_at=timezone.now(), error="The disk is gone.")
-        return PurgeRun.objects.create(kind=PurgeRun.Kind.CHANGE, change=change, now=change.starts_at)
+        run = PurgeRun.objects.create(
+            kind=PurgeRun.Kind.CHANGE, change=change, now=change.starts_at, state=state
+        )
+        Job.objects.create(
+            kind=setretention.COUNTING,
+            due_at=timezone.now(),
+            error="The disk is gone.",
+            arguments={"run": run.pk if its_own else run.pk + 1},
+        )
+        return run
 
     monkeypatch.setattr(runs, "start_preview", start)
     monkeypatch.setattr("panel.core.jobs.run", lambda _pk: None)
-    with pytest.raises(CommandError, match="The disk is gone"):
+    monkeypatch.setattr(setretention, "COUNTED_WITHIN", 0.0)
+    with pytest.raises(CommandError, match=told):
         command("Trash", "30", "--platform", "--confirm")
     assert changing.waiting_at(None) == []
 
