@@ -41,6 +41,8 @@ from panel.retention.rules import INBOX, Level, columns, ends_more, ends_more_wi
 DAYS_MIN, DAYS_MAX = 1, KEPT_DAYS_MAX
 #: Characters of a folder's name.
 FOLDER_MAX = 255
+#: Folders that a level may say something of: each is read for every mailbox below it, each night.
+RULES_MAX = 200
 #: What the audit trail calls what a row keeps when it comes below others.
 KEPT, RECOVERY_KEPT = "rule.kept", "recovery.kept"
 
@@ -93,8 +95,8 @@ def propose(
 
     Raises:
         Conflict: if the rule changed since `version`.
-        Problem: if folder or days cannot be used, another change of the folder waits, or this and one that waits would
-            end together what neither has counted.
+        Problem: if folder or days cannot be used, there are too many rules, another change of the folder waits, or
+            this and one that waits would end together what neither has counted.
     """
     folder = clean_folder(folder)
     days = None if inherit or days is None else _checked_days(days)
@@ -113,6 +115,8 @@ def propose(
         _make_way(level, folder)
         if not inherit and own is not None and own.days == days:
             return None
+        if own is None:
+            _check_room(level)
         _check_waiting(level, folder, days, inherit=inherit)
         if ends_more(level, folder, days, inherit=inherit):
             change = _proposed(level, folder, days, removes=inherit, by=by)
@@ -350,6 +354,22 @@ def _make_way(level: Level, folder: str) -> None:
         if row.confirmed_at:
             raise Problem(_("A change of this is confirmed and waits. Cancel it first."), "folder")
         _cancel(row, timezone.now(), "rule.lapsed")
+
+
+def _check_room(level: Level) -> None:
+    """Check that a level may say something of one more folder; what waits counts.
+
+    Raises:
+        Problem: if it may not.
+    """
+    waiting = waiting_changes().filter(**columns(level)).values_list("folder", flat=True)
+    folders = {*RetentionRule.objects.filter(**columns(level)).values_list("folder", flat=True), *waiting}
+    if len(folders) >= RULES_MAX:
+        raise Problem(
+            _("There are rules for %(most)s folders here, which is the most there can be.")
+            % {"most": RULES_MAX},
+            "folder",
+        )
 
 
 def _check_waiting(level: Level, folder: str, days: int | None, *, inherit: bool) -> None:

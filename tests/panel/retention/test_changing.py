@@ -192,6 +192,21 @@ def test_recovery_that_waits_above_was_not_counted_for_who_gives_up_its_own(cast
     assert changing.propose_recovery(domain, None) is None
 
 
+def test_a_level_has_so_many_rules_and_no_more(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is read for every mailbox, each night: nobody makes the others wait by thousands of them."""
+    monkeypatch.setattr(changing, "RULES_MAX", 2)
+    rule(cast.domain, "A", None)
+    waits = changing.propose(cast.domain, "B", 7)
+    assert waits is not None
+    with pytest.raises(Problem, match="the most there can be"):
+        changing.propose(cast.domain, "C", None)
+    # Those that are there change, and other levels have their own.
+    assert changing.propose(cast.domain, "A", 300) is not None
+    assert changing.propose(cast.mailbox, "C", None) is None
+    changing.cancel(waits)
+    assert changing.propose(cast.domain, "C", None) is None
+
+
 def test_it_can_be_cancelled_until_it_starts(cast: Cast) -> None:
     change = confirmed(None, "Trash", 30)
     changing.cancel(change)
