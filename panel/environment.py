@@ -214,6 +214,10 @@ def _panel_url(value: str) -> str:
         raise EnvironmentProblem(
             f"PANEL_URL is {value!r}: write it as https://panel.example.com, with a port if it is unusual."
         )
+    if not parts.netloc.isascii():
+        # As browsers ask for it, and as it may stand in what mail programs read.
+        port = f":{parts.port}" if parts.port else ""
+        return f"{parts.scheme}://{_host_name('PANEL_URL', parts.hostname)}{port}"
     return value.rstrip("/")
 
 

@@ -26,7 +26,7 @@ from panel.addresses.strength import strength
 from panel.core.errors import Problem
 from panel.core.forms import SizeField, VersionedForm
 from panel.core.models import Installation
-from panel.core.sizes import format_size, parse_size
+from panel.core.sizes import format_size, parse_size, written_size
 
 UNLIMITED, OTHER = "none", "other"
 _GB = 1024**3
@@ -95,7 +95,7 @@ class QuotaWidget(forms.MultiWidget):
             return [UNLIMITED, ""]
         if str(value) in self.presets:
             return [str(value), ""]
-        return [OTHER, format_size(value).replace("\N{NO-BREAK SPACE}", " ")]
+        return [OTHER, written_size(value)]
 
 
 class DomainForm(VersionedForm):

@@ -8,7 +8,7 @@ from django import forms
 from django.utils.translation import gettext
 
 from panel.core.errors import Problem
-from panel.core.sizes import format_size, parse_size
+from panel.core.sizes import parse_size, written_size
 
 
 class VersionedForm(forms.Form):
@@ -29,7 +29,7 @@ class SizeField(forms.CharField):
 
     def prepare_value(self, value: Any) -> Any:
         """Return what the field shows for stored bytes."""
-        return format_size(value).replace("\N{NO-BREAK SPACE}", " ") if isinstance(value, int) else value
+        return written_size(value) if isinstance(value, int) else value
 
     def clean(self, value: Any) -> Any:
         """Return the bytes that were written, or None.

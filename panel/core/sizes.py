@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from django.utils.formats import number_format
+from django.utils.formats import get_format, number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -12,7 +12,7 @@ from django.utils.translation import ngettext
 LARGEST = 1024**5
 
 _FACTORS = {"": 1, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
-_SIZE = re.compile(r"([0-9]{1,15})(?:[.,]([0-9]{1,3}))?\s*([BKMGT]?)(?:i?[BO])?\Z", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,16})(?:[.,]([0-9]{1,3}))?\s*([BKMGT]?)(?:i?[BO])?\Z", re.IGNORECASE)
 
 
 def parse_size(text: str) -> int:
@@ -30,6 +30,21 @@ def parse_size(text: str) -> int:
     if not 0 < size <= LARGEST:
         raise ValueError(_("The size must be more than zero and at most 1024 TB."))
     return size
+
+
+def written_size(size: int) -> str:
+    """Return bytes as a form shows them, to the byte: `1.5 GB`, `1500 MB`, `1234567890`.
+
+    What is rounded would be saved so by whoever changes something else in the form.
+    """
+    units = zip((_("TB"), _("GB"), _("MB"), _("KB")), (1024**4, 1024**3, 1024**2, 1024), strict=True)
+    for unit, factor in units:
+        if size >= factor and size * 1000 % factor == 0:
+            whole, thousandths = divmod(size * 1000 // factor, 1000)
+            fraction = f"{thousandths:03}".rstrip("0")
+            number = f"{whole}{get_format('DECIMAL_SEPARATOR')}{fraction}" if fraction else str(whole)
+            return f"{number} {unit}"
+    return str(size)
 
 
 def format_size(size: int) -> str:

@@ -152,8 +152,11 @@ def _end(mailboxes: QuerySet[Mailbox], now: datetime) -> None:
     unlimited = Q(quota_bytes=None) | Q(quota_bytes=0)
     gone = Q(deleted_at__isnull=False) | Q(domain__deleted_at__isnull=False)
     below = mailboxes.filter(clearly | given_more | unlimited | gone, pk=OuterRef("mailbox"))
+    # With a little more it is as full as before: that is told once.
+    still_full = mailboxes.filter(_is_beyond(100), pk=OuterRef("mailbox"))
     rows = QuotaWarning.objects.filter(over_at=None)
-    rows.filter(Exists(below), kind=_PERCENT).update(over_at=now)
+    over = rows.filter(Exists(below), kind=_PERCENT)
+    over.exclude(Exists(_living(still_full)), percent=100).update(over_at=now)
     # What will be full soon has its own end; nothing is told of what is deleted or has no limit.
     rows.filter(Exists(mailboxes.filter(unlimited | gone, pk=OuterRef("mailbox"))), kind=_SOON).update(
         over_at=now

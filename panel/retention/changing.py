@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,24 +22,27 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Count, F, Max, Min, Q, QuerySet
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from mailbackend.dovecot.names import RECOVERABLE
 from panel.accounts.models import Customer, User
-from panel.addresses.inherited import KEPT_DAYS_MAX, what_counts, what_would_count
+from panel.addresses.inherited import KEPT_DAYS_MAX, RECOVERY_DAYS, what_counts, what_would_count
 from panel.addresses.models import Domain, Mailbox
 from panel.connections.models import RemovedMessage
 from panel.core import audit
 from panel.core.errors import Conflict, Problem
 from panel.core.models import Installation
 from panel.retention import runs
-from panel.retention.models import PurgeRun, RetentionRule, RuleChange
-from panel.retention.rules import INBOX, Level, columns, ends_more, levels_of
+from panel.retention.models import RetentionRule, RuleChange
+from panel.retention.rules import INBOX, Level, columns, ends_more, ends_more_with, levels_of
 
 #: What a rule may say. Days.
 DAYS_MIN, DAYS_MAX = 1, KEPT_DAYS_MAX
 #: Characters of a folder's name.
 FOLDER_MAX = 255
+#: Folders that a level may say something of: each is read for every mailbox below it, each night.
+RULES_MAX = 200
 #: What the audit trail calls what a row keeps when it comes below others.
 KEPT, RECOVERY_KEPT = "rule.kept", "recovery.kept"
 
@@ -91,7 +95,8 @@ def propose(
 
     Raises:
         Conflict: if the rule changed since `version`.
-        Problem: if folder or days cannot be used, or another change of the folder waits.
+        Problem: if folder or days cannot be used, there are too many rules, another change of the folder waits, or
+            this and one that waits would end together what neither has counted.
     """
     folder = clean_folder(folder)
     days = None if inherit or days is None else _checked_days(days)
@@ -110,6 +115,9 @@ def propose(
         _make_way(level, folder)
         if not inherit and own is not None and own.days == days:
             return None
+        if own is None:
+            _check_room(level)
+        _check_waiting(level, folder, days, inherit=inherit)
         if ends_more(level, folder, days, inherit=inherit):
             change = _proposed(level, folder, days, removes=inherit, by=by)
             runs.start_preview(change)
@@ -135,7 +143,8 @@ def propose_recovery(
 
     Raises:
         Conflict: if the level changed since `version`.
-        Problem: if the days cannot be used, or another such change waits.
+        Problem: if the days cannot be used, another such change waits, or what would be inherited is about to be fewer
+            days than somebody is told now.
     """
     if days is None and level is None:
         raise Problem(_("The platform inherits from nobody: give a number of days."), "days")
@@ -152,6 +161,8 @@ def propose_recovery(
         _make_way(level, RECOVERABLE)
         counts = what_counts(row).recovery_days
         would = what_would_count(row).recovery_days if days is None else days
+        if days is None and recovery_days_later(level, None) < min(would, counts):
+            raise _uncounted([change for change in waiting_at(level) if change.folder == RECOVERABLE], "days")
         if would < counts:
             return _proposed(level, RECOVERABLE, days, removes=days is None, by=by)
         _set_recovery_days(level, days, "recovery.changed")
@@ -159,11 +170,11 @@ def propose_recovery(
 
 
 def figures_of(change: RuleChange) -> Figures | None:
-    """Return what a change would end when it starts, or None while that is still being counted."""
+    """Return what a change would end when it starts, or None while that is counted, or if counting was cancelled."""
     if change.folder == RECOVERABLE:
         return _recoverable_figures(change)
     run = runs.preview_of(change)
-    if run is None or run.state == PurgeRun.State.COUNTING:
+    if run is None or run.counted_at is None:
         return None
     return Figures(run.mailboxes, run.messages, run.bytes, run.oldest, run.newest)
 
@@ -278,6 +289,18 @@ def waiting_at(level: Level) -> list[RuleChange]:
     return [row for row in rows.order_by("starts_at", "pk") if row.confirmed_at or now <= confirm_until(row)]
 
 
+def recovery_days_later(level: Level, own: int | None) -> int:
+    """Return for how many days deleted messages can be recovered at a level, once all that waits above it counts.
+
+    Args:
+        level: which.
+        own: what it says itself; None for nothing.
+    """
+    will_say = {change.level: change.days for change in waiting_at(level) if change.folder == RECOVERABLE}
+    above = (will_say.get(each, _target(each).recovery_days) for each in levels_of(level)[1:])
+    return own or next(filter(None, above), RECOVERY_DAYS)
+
+
 def clean_folder(text: str) -> str:
     """Return a folder's name as Dovecot has it: INBOX in capitals, folders in folders with a slash between them.
 
@@ -331,6 +354,45 @@ def _make_way(level: Level, folder: str) -> None:
         if row.confirmed_at:
             raise Problem(_("A change of this is confirmed and waits. Cancel it first."), "folder")
         _cancel(row, timezone.now(), "rule.lapsed")
+
+
+def _check_room(level: Level) -> None:
+    """Check that a level may say something of one more folder; what waits counts.
+
+    Raises:
+        Problem: if it may not.
+    """
+    waiting = waiting_changes().filter(**columns(level)).values_list("folder", flat=True)
+    folders = {*RetentionRule.objects.filter(**columns(level)).values_list("folder", flat=True), *waiting}
+    if len(folders) >= RULES_MAX:
+        raise Problem(
+            _("There are rules for %(most)s folders here, which is the most there can be.")
+            % {"most": RULES_MAX},
+            "folder",
+        )
+
+
+def _check_waiting(level: Level, folder: str, days: int | None, *, inherit: bool) -> None:
+    """Check that a change and others that wait do not end together what none of them has counted.
+
+    Raises:
+        Problem: if they would, such as where a level gives up its own rule, and a shorter one that it inherits waits.
+    """
+    waiting = [change for change in waiting_at(level) if change.folder != RECOVERABLE]
+    if ends_more_with(level, folder, days, inherit=inherit, waiting=waiting):
+        raise _uncounted(waiting, "folder")
+
+
+def _uncounted(waiting: Sequence[RuleChange], field: str) -> Problem:
+    at = timezone.localtime(max(change.starts_at for change in waiting))
+    return Problem(
+        _(
+            "With a change that waits until %(when)s this would end messages that nobody has counted. "
+            "Ask again once that change counts, or is cancelled."
+        )
+        % {"when": date_format(at, "DATETIME_FORMAT")},
+        field,
+    )
 
 
 def _proposed(level: Level, folder: str, days: int | None, *, removes: bool, by: User | None) -> RuleChange:

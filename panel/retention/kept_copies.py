@@ -13,7 +13,7 @@ copy any more, and nothing here ends it. Under a legal hold copies are noted, an
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -136,8 +136,7 @@ def copies_of(mailbox: Mailbox, hidden: Sequence[HiddenMessage], *, seen_at: dat
         hidden: what POP hides in it.
         seen_at: when that was seen: what is not noted yet counts from then.
     """
-    noted = dict(KeptCopy.objects.filter(mailbox=mailbox).values_list("guid", "first_seen_at"))
-    return [Copy(message, max(message.saved_at, noted.get(message.guid, seen_at))) for message in hidden]
+    return _copies(hidden, _noted(mailbox), seen_at)
 
 
 def note_copies(mailbox: Mailbox, hidden: Sequence[HiddenMessage], *, seen_at: datetime) -> list[Copy]:
@@ -148,8 +147,9 @@ def note_copies(mailbox: Mailbox, hidden: Sequence[HiddenMessage], *, seen_at: d
         hidden: what POP hides in it.
         seen_at: when that was seen.
     """
-    copies = copies_of(mailbox, hidden, seen_at=seen_at)
-    noted = dict(KeptCopy.objects.filter(mailbox=mailbox).values_list("guid", "ends_from"))
+    # Read once: what somebody else ends from here on is not taken for new, and counted again.
+    noted = _noted(mailbox)
+    copies = _copies(hidden, noted, seen_at)
     by_guid = {copy.message.guid: copy for copy in copies}
     new = [
         KeptCopy(mailbox=mailbox, guid=guid, first_seen_at=seen_at, ends_from=copy.ends_from)
@@ -158,7 +158,7 @@ def note_copies(mailbox: Mailbox, hidden: Sequence[HiddenMessage], *, seen_at: d
     ]
     gone = [guid for guid in noted if guid not in by_guid]
     # Put back into the inbox since: its days begin anew.
-    later = [guid for guid, copy in by_guid.items() if guid in noted and copy.ends_from != noted[guid]]
+    later = [guid for guid, copy in by_guid.items() if guid in noted and copy.ends_from != noted[guid][1]]
     if new or gone or later:
         with transaction.atomic():
             KeptCopy.objects.bulk_create(new, batch_size=AT_ONCE, ignore_conflicts=True)
@@ -167,6 +167,36 @@ def note_copies(mailbox: Mailbox, hidden: Sequence[HiddenMessage], *, seen_at: d
             for guid in later:
                 KeptCopy.objects.filter(mailbox=mailbox, guid=guid).update(ends_from=by_guid[guid].ends_from)
     return copies
+
+
+def due_of(copies: Iterable[Copy], mailbox: Mailbox, policy: PopPolicy, now: datetime) -> list[Copy]:
+    """Return those of a mailbox's copies whose days are over; under a legal hold none are.
+
+    Args:
+        copies: that it keeps.
+        mailbox: whose.
+        policy: what becomes there of what POP deletes: a copy is kept for some days.
+        now: what counts as the present.
+    """
+    cutoff = now - timedelta(days=policy.days or POP_KEEP_DAYS)
+    return [] if mailbox.held_at else [copy for copy in copies if copy.ends_from <= cutoff]
+
+
+def due_in(mailboxes: Sequence[Mailbox], *, now: datetime) -> Iterator[tuple[Mailbox, list[Copy]]]:
+    """Yield the copies of mailboxes whose days are over; of those about which there is no answer, nothing.
+
+    Args:
+        mailboxes: at most `PAGE` of them, read with `domain__customer`.
+        now: what counts as the present.
+
+    Raises:
+        NobodyListens: if the mail service does not run.
+    """
+    policies, seen_at = pop_policies(mailboxes), timezone.now()
+    keeping = [mailbox for mailbox in mailboxes if policies[mailbox.pk].deletes == _KEEP_DAYS]
+    for mailbox, hidden in _hidden_of(keeping, Report()):
+        copies = copies_of(mailbox, hidden, seen_at=seen_at)
+        yield mailbox, due_of(copies, mailbox, policies[mailbox.pk], now)
 
 
 def end_copies(
@@ -276,8 +306,7 @@ def _end_one(
     """Note the copies of one mailbox, end what is due, and say in `report` what."""
     note = copies_of if dry_run else note_copies
     copies = note(mailbox, hidden, seen_at=seen_at)
-    cutoff = now - timedelta(days=policy.days or POP_KEEP_DAYS)
-    due = [] if mailbox.held_at else [copy for copy in copies if copy.ends_from <= cutoff]
+    due = due_of(copies, mailbox, policy, now)
     if due and not dry_run:
         try:
             due = end_copies(mailbox, due, ENDED, policy=policy)
@@ -289,6 +318,19 @@ def _end_one(
             _add(report, mailbox, err)
             return
     count(report, due)
+
+
+def _noted(mailbox: Mailbox) -> dict[str, tuple[datetime, datetime]]:
+    """Return when the copies of a mailbox were seen first and from when their days count, by their GUIDs."""
+    rows = KeptCopy.objects.filter(mailbox=mailbox).values_list("guid", "first_seen_at", "ends_from")
+    return {guid: (first_seen_at, ends_from) for guid, first_seen_at, ends_from in rows}
+
+
+def _copies(
+    hidden: Sequence[HiddenMessage], noted: Mapping[str, tuple[datetime, datetime]], seen_at: datetime
+) -> list[Copy]:
+    new = seen_at, seen_at
+    return [Copy(message, max(message.saved_at, noted.get(message.guid, new)[0])) for message in hidden]
 
 
 def count(report: Report, ended: Sequence[Copy]) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from itertools import islice
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from mailbackend.dovecot.doveadm import DoveadmError, NobodyListens, UnknownMailbox
@@ -36,8 +36,6 @@ from panel.retention.models import KeptCopy
 
 #: From here on copies end early. Percent of the quota.
 ALMOST_FULL = 90
-#: How long a job that runs is waited for.
-RUNS_FOR = timedelta(minutes=10)
 #: Mailboxes whose rows are looked at together.
 PAGE = 500
 #: How long people are told that copies ended early.
@@ -46,10 +44,8 @@ TOLD_FOR = timedelta(days=7)
 
 def start_where_needed() -> Job | None:
     """Start the job that makes room, where a mailbox that keeps copies is almost full; return it."""
-    # One that was lost with its worker keeps saying that it runs, and two at once end a copy once.
-    running = Q(state=Job.State.RUNNING, started_at__gte=timezone.now() - RUNS_FOR)
-    waiting = Job.objects.filter(Q(state=Job.State.QUEUED) | running, kind="make_room")
-    if waiting.exists():
+    # One that was lost with its worker is queued again, and one that failed is tried again: neither needs another.
+    if Job.objects.filter(kind="make_room", state__in=[Job.State.QUEUED, Job.State.RUNNING]).exists():
         return None
     found = almost_full(_that_keep_copies())
     return start_job("make_room", mailboxes=found) if found else None

@@ -13,6 +13,7 @@ from panel.core import jobs, mail
 from panel.core.keyset import pages_by_key
 from panel.retention import changing, due, kept_copies, orders, runs
 from panel.retention.models import PurgeRun, RuleChange
+from panel.retention.rules import INBOX
 
 
 def purge(*, now: datetime, dry_run: bool = False) -> tuple[Report, int | None]:
@@ -77,7 +78,7 @@ def _do(run: PurgeRun) -> None:
 
 
 def count_by_rules(*, now: datetime) -> Report:
-    """Say what `purge_by_rules` would purge; nothing is changed or kept.
+    """Say what `purge_by_rules` would purge after the end of kept copies that are over; nothing is changed or kept.
 
     Raises:
         Problem: if the mail root is not there.
@@ -88,6 +89,7 @@ def count_by_rules(*, now: datetime) -> Report:
     report = Report()
     for page in pages_by_key(due.mailboxes_below(None), due.PAGE):
         found = due.find_due_with(page, now=now, changes=changes)
+        _leave_out_copies(found, now)
         report.mailboxes += found.mailboxes
         report.messages += found.messages
         report.bytes += found.bytes
@@ -95,6 +97,18 @@ def count_by_rules(*, now: datetime) -> Report:
             report.add(failure)
         jobs.note_progress(report.as_json())
     return report
+
+
+def _leave_out_copies(found: due.Found, now: datetime) -> None:
+    """Take from what rules would purge in inboxes what ends first, as a copy whose days are over."""
+    in_inbox = {each.mailbox: each for each in found.due if each.folder == INBOX}
+    for mailbox, copies in kept_copies.due_in(list(in_inbox), now=now) if in_inbox else ():
+        each = in_inbox[mailbox]
+        before = int(each.cutoff.timestamp())  # Dovecot compares whole seconds.
+        ending = [copy.message for copy in copies if copy.message.saved_at.timestamp() < before]
+        each.messages -= len(ending)
+        each.bytes -= sum(message.size for message in ending)
+    found.due = [each for each in found.due if each.messages > 0]
 
 
 def start_nightly(*, now: datetime) -> PurgeRun:

@@ -276,7 +276,7 @@ def _preview(request: HttpRequest, change: RuleChange, place: Place) -> dict[str
         "is_recovery": change.folder == RECOVERABLE,
         "figures": figures,
         "run": run,
-        "counting": figures is None and run is not None and not change.cancelled_at,
+        "counting": run is not None and run.is_counting and not change.cancelled_at,
         "confirm_until": changing.confirm_until(change),
         "form": ConfirmChangeForm(initial=_initial(figures)),
     }
@@ -420,7 +420,10 @@ def _change_and_place(request: HttpRequest, pk: int) -> tuple[RuleChange, Place]
             raise Http404
         return change, _place(request, "platform", None, "")
     if isinstance(level, Domain):
-        return change, _place(request, "domain", None, level.name)
+        place = _place(request, "domain", None, level.name)
+        if place.level != level:
+            raise Http404  # It was deleted, and another one, perhaps somebody else's, has its name.
+        return change, place
     return change, _place(request, type(level).__name__.lower(), level.pk, "")
 
 

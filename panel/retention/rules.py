@@ -139,13 +139,29 @@ def ends_more(level: Level, folder: str, days: int | None, *, inherit: bool = Fa
         inherit: whether the level would say nothing of the folder itself instead.
     """
     said = said_at(level)
-    key = _key_of(level)
-    after = [rule for rule in said if (_key_of(rule.level), rule.folder) != (key, folder)]
-    if not inherit:
-        after.append(Effective(folder, days, RetentionRule(folder=folder, days=days), level))
-    # Of folders below it, too, something else may count then.
-    concerned = {folder} | {rule.folder for rule in said if is_below(rule.folder, folder)}
-    return any(_is_sooner(_days(after, each), _days(said, each)) for each in concerned)
+    after = _with(said, level, folder, days, inherit=inherit)
+    return any(_is_sooner(_days(after, each), _days(said, each)) for each in _concerned(said, folder))
+
+
+def ends_more_with(
+    level: Level, folder: str, days: int | None, *, inherit: bool, waiting: Iterable[RuleChange]
+) -> bool:
+    """Say whether a change and others that wait would end together what neither it nor they would end alone.
+
+    Args:
+        level, folder, days, inherit: as for `ends_more`.
+        waiting: changes of the level, and of those that it inherits from.
+    """
+    said = said_at(level)
+    alone = _with(said, level, folder, days, inherit=inherit)
+    together, without = alone, said
+    for change in waiting:
+        together, without = with_change(together, change), with_change(without, change)
+    return any(
+        _is_sooner(_days(together, each), _days(alone, each))
+        and _is_sooner(_days(together, each), _days(without, each))
+        for each in _concerned([*said, *together], folder)
+    )
 
 
 def ends_sooner(after: Sequence[Effective], before: Sequence[Effective]) -> list[tuple[str, int | None]]:
@@ -219,6 +235,22 @@ def _nearest(
         for rule in by_level.get(_key_of(level), []):
             found.setdefault(rule.folder, Effective(rule.folder, rule.days, rule, level))
     return [found[folder] for folder in sorted(found)]
+
+
+def _with(
+    said: list[Effective], level: Level, folder: str, days: int | None, *, inherit: bool
+) -> list[Effective]:
+    """Return what would be said if a level said something else of a folder, or nothing."""
+    key = _key_of(level)
+    after = [rule for rule in said if (_key_of(rule.level), rule.folder) != (key, folder)]
+    if not inherit:
+        after.append(Effective(folder, days, RetentionRule(folder=folder, days=days), level))
+    return after
+
+
+def _concerned(said: Iterable[Effective], folder: str) -> set[str]:
+    """Return a folder and those below it of which something is said: there too something else may count then."""
+    return {folder} | {rule.folder for rule in said if is_below(rule.folder, folder)}
 
 
 def _days(said: Iterable[Effective], folder: str) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.db import OperationalError
 from django.test import Client
 from django.urls import reverse
 
-from panel.accounts.models import User
+from panel.accounts.models import Customer, User
 from panel.addresses import selectors, services
 from panel.addresses.models import Domain, Mailbox
 from tests.cast import PASSWORD, Cast
@@ -323,3 +324,25 @@ def test_every_page_has_the_strict_policy(cast: Cast, signed_in: SignedIn) -> No
 
 def test_head_is_answered_like_get(cast: Cast, signed_in: SignedIn) -> None:
     assert signed_in(cast.admin).head(reverse("list_mailboxes")).status_code == 200
+
+
+@pytest.mark.parametrize("quota", [1500 * 1024**2, 1_234_567_890, 999])
+def test_a_form_that_is_saved_as_it_is_shown_changes_no_size(
+    cast: Cast, signed_in: SignedIn, quota: int
+) -> None:
+    Mailbox.objects.update(quota_bytes=quota)
+    Domain.objects.update(max_storage_bytes=quota)
+    Customer.objects.filter(pk=cast.customer.pk).update(max_storage_bytes=quota)
+    client = signed_in(cast.admin)
+    for name, of, other, more in (
+        ("edit_mailbox", cast.mailbox.pk, "quota_other", {"quota_preset": "other", "imap": "on"}),
+        ("limit_domain_storage", cast.domain.name, "max_storage_bytes", {}),
+        ("edit_customer", cast.customer.pk, "max_storage_bytes", {"name": cast.customer.name}),
+    ):
+        url = reverse(name, args=[of])
+        shown = re.search(rf'name="{other}" value="([^"]*)"', client.get(url).content.decode())
+        assert shown is not None
+        assert client.post(url, {other: shown[1], **more}).status_code == 302
+    assert Mailbox.objects.get().quota_bytes == quota
+    assert Domain.objects.get().max_storage_bytes == quota
+    assert Customer.objects.get(pk=cast.customer.pk).max_storage_bytes == quota

@@ -170,7 +170,8 @@ def settings_with(**environment: str) -> dict[str, Any]:
     wanted = (*names, "SECURE_HSTS_SECONDS", "ALLOWED_HOSTS", "SESSION_COOKIE_DOMAIN", "SESSION_COOKIE_PATH")
     code = (
         "import json; from django.conf import settings; "
-        f"print(json.dumps({{name: getattr(settings, name) for name in {wanted}}}))"
+        f"found = {{name: getattr(settings, name) for name in {wanted}}}; "
+        "print(json.dumps(found | {'panel_url': settings.ENVIRONMENT.panel_url}))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code],
@@ -192,6 +193,14 @@ def test_an_https_panel_sends_its_cookies_over_https_to_itself_alone() -> None:
     assert (found["SESSION_COOKIE_DOMAIN"], found["SESSION_COOKIE_PATH"]) == (None, "/")
     assert found["SECURE_HSTS_SECONDS"] >= 31536000
     assert found["ALLOWED_HOSTS"] == ["127.0.0.1", "[2001:db8::1]", "[::1]", "localhost", "panel.example.com"]
+
+
+@pytest.mark.parametrize("port", ["", ":8443"])
+def test_a_panel_with_other_letters_in_its_name_is_asked_for_in_ascii(port: str) -> None:
+    """Browsers ask for it so, and steps for mail programs hold the address of the authority's certificate."""
+    found = settings_with(PANEL_URL=f"https://panel.müller.example{port}/")
+    assert "panel.xn--mller-kva.example" in found["ALLOWED_HOSTS"]
+    assert found["panel_url"] == f"https://panel.xn--mller-kva.example{port}"
 
 
 def test_a_panel_on_http_works_without() -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from django.utils import translation
 
-from panel.core.sizes import format_size, parse_size
+from panel.core.sizes import LARGEST, format_size, parse_size, written_size
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,25 @@ def test_no_size_is_refused(text: str) -> None:
 )
 def test_size_is_written(size: int, text: str) -> None:
     assert format_size(size).replace(",", "") == text
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (1, "1"),
+        (512, "512"),
+        (3 * 1024**3 // 2, "1.5 GB"),
+        (1500 * 1024**2, "1500 MB"),
+        (1_234_567_890, "1234567890"),
+        (2 * 1024**3 + 1024, "2097153 KB"),
+        (LARGEST - 1, "1125899906842623"),
+        (LARGEST, "1024 TB"),
+    ],
+)
+@pytest.mark.parametrize("language", ["en", "fr"])
+def test_a_form_shows_a_size_to_the_byte(size: int, text: str, language: str) -> None:
+    with translation.override(language):
+        written = written_size(size)
+        assert parse_size(written) == size
+    if language == "en":
+        assert written == text

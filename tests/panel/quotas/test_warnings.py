@@ -131,6 +131,22 @@ def test_the_poll_finds_what_nobody_noted(box: Mailbox) -> None:
     assert open_lines(box) == []
 
 
+def test_a_full_mailbox_that_is_given_next_to_nothing_is_told_once(box: Mailbox) -> None:
+    fill(box, 99.99)
+    assert to_tell(box) == [100]
+    Mailbox.objects.filter(pk=box.pk).update(quota_bytes=QUOTA + 1024)
+    assert warnings.find_crossings(NOW) == 0
+    assert open_lines(box) == [80, 95, 100]
+    Mailbox.objects.filter(pk=box.pk).update(quota_bytes=QUOTA + MB)
+    assert warnings.find_crossings(NOW) == 0
+    assert open_lines(box) == [80, 95]
+    Mailbox.objects.filter(pk=box.pk).update(quota_bytes=QUOTA)
+    assert warnings.find_crossings(NOW) == 1
+    Mailbox.objects.filter(pk=box.pk).update(deleted_at=NOW)
+    warnings.find_crossings(NOW)
+    assert open_lines(box) == []
+
+
 @pytest.mark.parametrize("change", [{"quota_bytes": None}, {"quota_bytes": 0}, {"deleted_at": NOW}])
 def test_it_is_over_without_a_limit_or_a_mailbox(box: Mailbox, change: dict[str, Any]) -> None:
     fill(box, 96)

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from panel.accounts.models import Customer
 from panel.addresses.inherited import what_counts
-from panel.addresses.models import Mailbox
+from panel.addresses.models import Domain, Mailbox
 from panel.addresses.services import create_mailbox
 from panel.connections.models import RemovedMessage
 from panel.core.errors import Conflict, Problem
@@ -154,6 +154,57 @@ def test_one_change_of_a_folder_waits_at_a_time(cast: Cast) -> None:
             changing.propose(None, "Trash", days)
     changing.cancel(second)
     assert changing.propose(None, "Trash", 10) is not None
+
+
+def test_what_would_be_inherited_and_waits_was_not_counted_for_who_gives_up_its_own(cast: Cast) -> None:
+    rule(cast.mailbox, "Trash", None)
+    rule(cast.mailbox, "Projects", None)
+    rule(cast.mailbox, "Junk", 30)
+    above = confirmed(cast.domain, "Trash", 7)
+    below = confirmed(cast.domain, "Projects/2024", 7)
+    for folder in ("Trash", "Projects"):
+        with pytest.raises(Problem, match="nobody has counted"):
+            changing.propose(cast.mailbox, folder, None, inherit=True)
+    # What nobody else changes does.
+    assert changing.propose(cast.mailbox, "Junk", None, inherit=True) is None
+    assert changing.propose(cast.mailbox, "Trash", 3) is not None
+    changing.cancel(below)
+    assert changing.propose(cast.mailbox, "Projects", None, inherit=True) is None
+    changing.start_due(above.starts_at)
+    # By now it ends more, and is counted.
+    assert changing.propose(cast.mailbox, "Trash", None, inherit=True) is not None
+
+
+def test_recovery_that_waits_above_was_not_counted_for_who_gives_up_its_own(cast: Cast) -> None:
+    for row, days in ((cast.domain, 14), (cast.customer, 90)):
+        changing.propose_recovery(row, days)
+    cast.mailbox.refresh_from_db()
+    changing.propose_recovery(cast.mailbox, 30)
+    domain = Domain.objects.select_related("customer").get(pk=cast.domain.pk)
+    waits = changing.propose_recovery(domain.customer, 3)
+    assert waits is not None
+    with pytest.raises(Problem, match="nobody has counted"):
+        changing.propose_recovery(domain, None)
+    # The domain says something itself, which the mailbox then inherits.
+    mailbox = Mailbox.objects.select_related("domain__customer").get()
+    assert changing.propose_recovery(mailbox, None) is not None
+    changing.cancel(waits)
+    assert changing.propose_recovery(domain, None) is None
+
+
+def test_a_level_has_so_many_rules_and_no_more(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is read for every mailbox, each night: nobody makes the others wait by thousands of them."""
+    monkeypatch.setattr(changing, "RULES_MAX", 2)
+    rule(cast.domain, "A", None)
+    waits = changing.propose(cast.domain, "B", 7)
+    assert waits is not None
+    with pytest.raises(Problem, match="the most there can be"):
+        changing.propose(cast.domain, "C", None)
+    # Those that are there change, and other levels have their own.
+    assert changing.propose(cast.domain, "A", 300) is not None
+    assert changing.propose(cast.mailbox, "C", None) is None
+    changing.cancel(waits)
+    assert changing.propose(cast.domain, "C", None) is None
 
 
 def test_it_can_be_cancelled_until_it_starts(cast: Cast) -> None:

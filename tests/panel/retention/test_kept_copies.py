@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from mailbackend.dovecot.doveadm import DoveadmError, NobodyListens, UnknownMailbox
@@ -13,12 +15,15 @@ from panel.addresses import services
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.services import create_mailbox
 from panel.connections.models import Connection
+from panel.core import mail
 from panel.core.models import AuditEntry, Job
 from panel.retention import kept_copies, purging, tasks
 from panel.retention.models import KeptCopy
 from tests.cast import PASSWORD, Cast
 from tests.panel.connections.mailbox_rows import a_session
 from tests.panel.retention.dovecot import HidingDovecot, Killed
+from tests.panel.retention.folders import FolderDovecot
+from tests.panel.retention.rule_rows import rule
 
 DAY = timedelta(days=1)
 
@@ -155,6 +160,50 @@ def test_who_comes_second_ends_nothing_twice(cast: Cast, dovecot: HidingDovecot)
     assert kept_copies.end_copies(cast.mailbox, copies, kept_copies.ENDED) == copies
     assert kept_copies.end_copies(cast.mailbox, copies, kept_copies.ENDED) == []
     assert dovecot.ended == [1]
+
+
+def test_two_purges_at_once_count_a_copy_once(cast: Cast, dovecot: HidingDovecot) -> None:
+    """The other one ends it between what the first has read and what it writes."""
+    dovecot.hide(cast.mailbox, 1, timezone.now())
+    run()
+    KeptCopy.objects.update(first_seen_at=timezone.now() - 40 * DAY, ends_from=timezone.now() - 40 * DAY)
+    hidden = dovecot.hidden[cast.mailbox.address]
+    hidden[1] = replace(hidden[1], saved_at=timezone.now() - 50 * DAY)
+    others: list[str] = []
+
+    def other_after(execute: Any, sql: str, *rest: Any) -> Any:
+        answer = execute(sql, *rest)
+        if not others and sql.startswith("SELECT") and "keptcopy" in sql:
+            others.append(sql)
+            with connection.cursor() as cursor:  # of its own, for the one that asks reads on
+                cursor.execute("DELETE FROM retention_keptcopy")
+            dovecot.end_hidden(cast.mailbox.address, [1])
+        return answer
+
+    with connection.execute_wrapper(other_after):
+        report, _last = kept_copies.end_due(now=timezone.now())
+    assert others
+    assert (report.messages, report.mailboxes) == (0, 0)
+    assert not AuditEntry.objects.filter(action=kept_copies.ENDED).exists()
+
+
+def test_a_dry_run_does_not_count_a_copy_again_by_the_rule_of_the_inbox(
+    cast: Cast, dovecot: HidingDovecot, folders: FolderDovecot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = timezone.now() + 40 * DAY
+    for uid in (1, 2):
+        dovecot.hide(cast.mailbox, uid, at - 35 * DAY)
+    folders.save(cast.mailbox, "INBOX", at - 35 * DAY, 5)
+    folders.save(cast.mailbox, "Trash", at - 35 * DAY, 1)
+    monkeypatch.setattr(folders, "hidden_messages", dovecot.hidden_messages, raising=False)
+    monkeypatch.setattr(mail, "doveadm", lambda **_timeout: folders)
+    rule(cast.domain, "INBOX", 30)
+    rule(cast.domain, "Trash", 30)
+    said = tasks.purge(at=at.isoformat(), dry_run=True)
+    assert (said["messages"], said["bytes"]) == (6, 600)
+    # Copies that are kept longer than the rule says end by the rule.
+    services.set_pop_policy(mailbox=cast.mailbox, policy="keep:90")
+    assert tasks.purge(at=at.isoformat(), dry_run=True)["messages"] == 6
 
 
 def test_days_that_were_made_more_meanwhile_count(

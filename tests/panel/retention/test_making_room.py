@@ -15,7 +15,9 @@ from django.utils import timezone
 from panel.accounts.models import User
 from panel.addresses.models import Mailbox
 from panel.addresses.owners import owner_of
+from panel.core import jobs
 from panel.core.models import AuditEntry, Job
+from panel.core.processes import process_named, this_process
 from panel.retention import kept_copies, making_room, tasks
 from panel.retention.models import KeptCopy
 from tests.cast import Cast
@@ -99,12 +101,24 @@ def test_a_job_that_waits_is_not_started_twice(full: Mailbox) -> None:
     assert Job.objects.filter(kind="make_room").count() == 1
 
 
-def test_a_job_that_was_lost_with_its_worker_is_not_waited_for(full: Mailbox) -> None:
-    begun = timezone.now() - timedelta(minutes=5)
-    lost = Job.objects.create(kind="make_room", state=Job.State.RUNNING, due_at=begun, started_at=begun)
+def test_a_job_that_was_lost_with_its_worker_is_sent_again_and_one_that_runs_long_is_waited_for(
+    full: Mailbox,
+) -> None:
+    now = timezone.now()
+    lost = Job.objects.create(
+        kind="make_room",
+        state=Job.State.RUNNING,
+        due_at=now,
+        started_at=now - timedelta(minutes=20),
+        attempts=1,
+        worker=this_process(),
+    )
     assert making_room.start_where_needed() is None
-    Job.objects.filter(pk=lost.pk).update(started_at=begun - timedelta(minutes=6))
-    assert making_room.start_where_needed() is not None
+    Job.objects.filter(pk=lost.pk).update(worker=f"{process_named(1)}0")  # the number was another process's
+    jobs.send_due(now)
+    lost.refresh_from_db()
+    assert lost.state == Job.State.QUEUED
+    assert making_room.start_where_needed() is None
 
 
 def test_it_is_told_to_who_looks_after_it_and_to_its_owner(

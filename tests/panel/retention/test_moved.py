@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from panel.accounts.models import Customer
-from panel.addresses.inherited import what_counts
-from panel.addresses.models import Domain
+from panel.addresses.inherited import PopPolicy, what_counts
+from panel.addresses.inheriting import set_inherited
+from panel.addresses.models import Domain, Mailbox
 from panel.addresses.renaming import rename_mailbox
 from panel.addresses.services import create_domain, edit_domain
-from panel.core.models import AuditEntry
+from panel.core.models import AuditEntry, Job
 from panel.retention import changing
 from panel.retention.models import RetentionRule
 from panel.retention.rules import effective_at, said_at
@@ -92,3 +93,85 @@ def test_deleted_messages_can_be_recovered_as_long(cast: Cast, days: int, kept: 
     cast.domain.refresh_from_db()
     assert cast.domain.recovery_days == kept
     assert what_counts(cast.domain).recovery_days == max(days, 14)
+
+
+@pytest.mark.parametrize(("there", "starts", "kept"), [(None, 3, 14), (40, 3, None), (None, 20, None)])
+def test_recovery_that_waits_there_was_counted_without_it(
+    cast: Cast, there: int | None, starts: int, kept: int | None
+) -> None:
+    """A nearer level that says something itself has the last word."""
+    move_to = create_domain(name="there.test", customer=cast.customer)
+    Domain.objects.filter(pk=move_to.pk).update(recovery_days=there)
+    Customer.objects.filter(pk=cast.customer.pk).update(recovery_days=90)
+    Domain.objects.filter(pk=cast.domain.pk).update(recovery_days=14)
+    cast.customer.refresh_from_db()
+    change = changing.propose_recovery(cast.customer, starts)
+    assert change is not None
+    figures = changing.figures_of(change)
+    assert figures is not None
+    changing.confirm(change, figures)
+    mailbox = Mailbox.objects.select_related("domain__customer").get()
+    rename_mailbox(mailbox=mailbox, local_part="anna", domain=move_to)
+    mailbox.refresh_from_db()
+    assert mailbox.recovery_days == kept
+    changing.start_due(change.starts_at)
+    mailbox = Mailbox.objects.select_related("domain__customer").get()
+    assert what_counts(mailbox).recovery_days >= 14
+
+
+def test_a_change_that_waits_to_inherit_was_counted_with_what_was_above(cast: Cast, there: Domain) -> None:
+    rule(cast.domain, "Trash", 30)
+    rule(cast.mailbox, "Trash", None)
+    rule(there, "Trash", 1)
+    change = confirmed(cast.mailbox, "Trash", None, inherit=True)
+    other = confirmed(cast.mailbox, "Junk", 7)
+    rename_mailbox(mailbox=cast.mailbox, local_part="other")
+    assert changing.waiting_changes().count() == 2
+    rename_mailbox(mailbox=cast.mailbox, local_part="anna", domain=there)
+    change.refresh_from_db()
+    assert change.cancelled_at
+    assert list(changing.waiting_changes()) == [other]
+    changing.start_due(other.starts_at)
+    assert own(mailbox=cast.mailbox) == {"Junk": 7, "Trash": None}
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "counts"),
+    [
+        ("keep:30", "keep:1", "keep:30"),
+        ("keep", "keep:300", "keep"),
+        ("keep:30", "keep:90", "keep:90"),
+        ("keep:30", "keep", "keep"),
+        ("delete", "keep:1", "keep:1"),
+        # Nothing ends: what was hidden is offered to POP again.
+        ("keep:30", "delete", "delete"),
+    ],
+)
+@pytest.mark.parametrize("level", ["mailbox", "domain"])
+def test_copies_of_what_pop_deleted_end_no_earlier(
+    cast: Cast, level: str, here: str, there: str, counts: str
+) -> None:
+    def say(row: Domain | Customer, policy: str) -> None:
+        deletes, _colon, days = policy.partition(":")
+        pop = PopPolicy("keep_days", int(days)) if days else PopPolicy(deletes)
+        set_inherited(level=row, default_quota_bytes=None, pop=pop)
+
+    if level == "mailbox":
+        move_to = create_domain(name="there.test", customer=cast.customer)
+        say(cast.domain, here)
+        say(move_to, there)
+        mailbox = Mailbox.objects.select_related("domain__customer").get()
+        Job.objects.all().delete()
+        rename_mailbox(mailbox=mailbox, local_part="anna", domain=move_to)
+    else:
+        say(cast.customer, here)
+        say(cast.other_customer, there)
+        Job.objects.all().delete()
+        domain = Domain.objects.select_related("customer").get(pk=cast.domain.pk)
+        edit_domain(domain=domain, customer=cast.other_customer, default_quota_bytes=None)
+    mailbox = Mailbox.objects.select_related("domain__customer").get()
+    assert what_counts(mailbox).pop.as_command == counts
+    # What POP hides follows.
+    assert Job.objects.filter(kind__in=["follow_pop_policy", "follow_inherited_pop_policy"]).exists()
+    row = mailbox if level == "mailbox" else mailbox.domain
+    assert bool(row.pop_deletes) is (counts == here)

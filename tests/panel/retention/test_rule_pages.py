@@ -139,6 +139,24 @@ def test_who_may(cast: Cast, signed_in: SignedIn, level: str, who: str) -> None:
     assert (change.cancelled_at is not None) is may
 
 
+def test_a_change_of_a_deleted_domain_is_not_that_of_the_next_one_of_its_name(
+    cast: Cast, signed_in: SignedIn
+) -> None:
+    change = changing.propose(cast.domain, "Trash", 7)
+    assert change is not None
+    counted(change)
+    services.delete_domain(domain=cast.domain)
+    create_domain(name=cast.domain.name, customer=cast.other_customer)
+    place = f"/retention/changes/{change.pk}/"
+    for client in (signed_in(cast.stranger), signed_in(cast.owner), signed_in(cast.admin)):
+        assert client.get(place).status_code == 404
+        figures = {"mailboxes": "1", "messages": "3", "bytes": "3000"}
+        assert client.post(f"{place}confirm/", figures).status_code == 404
+        assert client.post(f"{place}cancel/").status_code == 404
+    change.refresh_from_db()
+    assert (change.confirmed_at, change.cancelled_at) == (None, None)
+
+
 def test_from_a_new_rule_to_its_start(cast: Cast, signed_in: SignedIn) -> None:
     client, url = signed_in(cast.manager), urls(cast)["domain"]
     assert "Another folder" in client.get(f"{url}rule/").content.decode()
@@ -218,6 +236,25 @@ def test_who_sees_a_customers_change_sees_its_mailboxes_and_no_others(
     page = signed_in(cast.reader).get(f"/retention/changes/{change.pk}/").content.decode()
     assert cast.mailbox.address in page
     assert "theirs.test" not in page
+
+
+def test_what_was_counted_in_part_only_is_not_confirmed(cast: Cast, signed_in: SignedIn) -> None:
+    """An administrator cancels the run that counts: what it had found until then is not what would end."""
+    change = changing.propose(cast.domain, "Trash", 7)
+    assert change is not None
+    run = PurgeRun.objects.get(change=change)
+    PurgeRun.objects.filter(pk=run.pk).update(messages=3, mailboxes=1, bytes=3000)
+    runs.cancel_by_hand(run)
+    client, url = signed_in(cast.manager), f"/retention/changes/{change.pk}/"
+    page = client.get(url).content.decode()
+    assert "cancelled the counting" in page
+    assert "data-poll" not in page
+    assert "Confirm" not in page
+    client.post(f"{url}confirm/", {"mailboxes": "1", "messages": "3", "bytes": "3000"})
+    change.refresh_from_db()
+    assert change.confirmed_at is None
+    # It keeps nobody from asking anew.
+    assert changing.propose(cast.domain, "Trash", 7) is not None
 
 
 def test_editing_a_rule(cast: Cast, signed_in: SignedIn) -> None:
@@ -351,7 +388,11 @@ class Counting:
     def __call__(self, change: RuleChange) -> PurgeRun:
         run = PurgeRun.objects.create(kind=PurgeRun.Kind.CHANGE, change=change, now=change.starts_at)
         PurgeRun.objects.filter(pk=run.pk).update(
-            state=PurgeRun.State.COUNTED, mailboxes=1, messages=self.messages, bytes=self.messages * 1000
+            state=PurgeRun.State.COUNTED,
+            counted_at=change.asked_at,
+            mailboxes=1,
+            messages=self.messages,
+            bytes=self.messages * 1000,
         )
         return run
 
@@ -408,16 +449,34 @@ def test_the_command_refuses(cast: Cast, arguments: tuple[str, ...]) -> None:
     assert not RuleChange.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("its_own", "state", "told"),
+    [
+        (True, PurgeRun.State.COUNTING, "The disk is gone"),
+        # What fails of others is nothing to it.
+        (False, PurgeRun.State.COUNTING, "not counted in time"),
+        (False, PurgeRun.State.CANCELLED, "could not be counted: Cancelled"),
+    ],
+)
 def test_what_cannot_be_counted_is_told_and_changes_nothing(
-    cast: Cast, monkeypatch: pytest.MonkeyPatch
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, its_own: bool, state: PurgeRun.State, told: str
 ) -> None:
     def start(change: RuleChange) -> PurgeRun:
-        Job.objects.create(kind=setretention.COUNTING, due_at=timezone.now(), error="The disk is gone.")
-        return PurgeRun.objects.create(kind=PurgeRun.Kind.CHANGE, change=change, now=change.starts_at)
+        run = PurgeRun.objects.create(
+            kind=PurgeRun.Kind.CHANGE, change=change, now=change.starts_at, state=state
+        )
+        Job.objects.create(
+            kind=setretention.COUNTING,
+            due_at=timezone.now(),
+            error="The disk is gone.",
+            arguments={"run": run.pk if its_own else run.pk + 1},
+        )
+        return run
 
     monkeypatch.setattr(runs, "start_preview", start)
     monkeypatch.setattr("panel.core.jobs.run", lambda _pk: None)
-    with pytest.raises(CommandError, match="The disk is gone"):
+    monkeypatch.setattr(setretention, "COUNTED_WITHIN", 0.0)
+    with pytest.raises(CommandError, match=told):
         command("Trash", "30", "--platform", "--confirm")
     assert changing.waiting_at(None) == []
 

@@ -16,14 +16,14 @@ from panel.core import commands, jobs
 from panel.core.errors import Problem
 from panel.core.models import Job
 from panel.core.sizes import format_size
-from panel.retention import changing
+from panel.retention import changing, runs
 from panel.retention.changing import Figures
-from panel.retention.models import RuleChange
+from panel.retention.models import PurgeRun, RuleChange
 from panel.retention.rules import Level
 
 NEVER, INHERIT = "never", "inherit"
 #: The kind of job that counts what a change would end.
-COUNTING = "count_purge"
+COUNTING = runs.COUNTING
 #: How long the command waits for it, where a worker counts. Seconds.
 COUNTED_WITHIN = 3600.0
 #: Seconds between two looks.
@@ -125,13 +125,16 @@ def _counted(change: RuleChange) -> Figures:
     """
     until = time.monotonic() + COUNTED_WITHIN
     while (figures := changing.figures_of(change)) is None:
-        mine = Job.objects.filter(kind=COUNTING, created_at__gte=change.asked_at).order_by("pk")
+        run = runs.preview_of(change)
+        # Others' are left to their own.
+        mine = Job.objects.filter(kind=COUNTING, arguments__run=run.pk if run else None).order_by("pk")
         for job in mine.filter(state=Job.State.QUEUED, due_at__lte=timezone.now()):
             jobs.run(job.pk)  # Nothing happens where a worker was faster.
         failed = mine.exclude(state=Job.State.DONE).exclude(error="").last()
-        if failed is not None:
+        if failed is not None or (run is not None and run.is_over):
             changing.cancel(change)
-            raise Problem(_("What it would end could not be counted: %(error)s") % {"error": failed.error})
+            error = failed.error if failed is not None else PurgeRun.State.CANCELLED.label
+            raise Problem(_("What it would end could not be counted: %(error)s") % {"error": error})
         if time.monotonic() > until:
             changing.cancel(change)
             raise Problem(_("What it would end was not counted in time: is a worker there?"))
