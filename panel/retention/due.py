@@ -24,6 +24,7 @@ from mailbackend.dovecot.doveadm import (
     UnknownMailbox,
     can_be_named,
 )
+from mailbackend.dovecot.names import RECOVERABLE
 from panel.accounts.models import Customer
 from panel.addresses.models import Domain, Mailbox
 from panel.addresses.report import Failure
@@ -126,14 +127,15 @@ def find_due(page: Sequence[Mailbox], *, now: datetime, change: RuleChange | Non
         page: at most `PAGE` of them, read with `domain__customer`.
         now: from when on days count back.
         change: count only what is due because this counts then, and was not due before; None is all that is due.
+            What waits and starts before it counts by then: it was counted without it.
 
     Raises:
         MailServiceDown: if the mail service does not answer.
         DoveadmError: if it refuses a whole question.
     """
-    before = said_in(page)
     if change is None:
-        return _find(page, before, now, lambda _mailbox, _folder, _rule: True)
+        return _find(page, said_in(page), now, lambda _mailbox, _folder, _rule: True)
+    before = _said_with(page, _that_start_before(change))
     after = {key: with_change(said, change) for key, said in before.items()}
 
     def is_new(mailbox: Mailbox, folder: str, rule: Effective) -> bool:
@@ -145,12 +147,7 @@ def find_due(page: Sequence[Mailbox], *, now: datetime, change: RuleChange | Non
 
 def find_due_with(page: Sequence[Mailbox], *, now: datetime, changes: Sequence[RuleChange]) -> Found:
     """Count what would be due in a page of mailboxes if some changes counted already; as `find_due` otherwise."""
-    said: dict[int, list[Effective]] = said_in(page)
-    for change in changes:
-        for mailbox in page:
-            if _is_below(mailbox, change.level):
-                said[mailbox.pk] = with_change(said[mailbox.pk], change)
-    return _find(page, said, now, lambda _mailbox, _folder, _rule: True)
+    return _find(page, _said_with(page, changes), now, lambda _mailbox, _folder, _rule: True)
 
 
 def still_old(
@@ -179,6 +176,23 @@ def windows(first: int, end: int) -> Iterator[range]:
     """Yield the UIDs from `first` to the one before `end`, in pieces that one question may be about."""
     for low in range(first, end, UIDS_AT_ONCE):
         yield range(low, min(low + UIDS_AT_ONCE, end))
+
+
+def _said_with(page: Sequence[Mailbox], changes: Iterable[RuleChange]) -> dict[int, list[Effective]]:
+    """Return what would be said in a page of mailboxes if some changes counted already."""
+    said: dict[int, list[Effective]] = said_in(page)
+    for change in changes:
+        for mailbox in page:
+            if _is_below(mailbox, change.level):
+                said[mailbox.pk] = with_change(said[mailbox.pk], change)
+    return said
+
+
+def _that_start_before(change: RuleChange) -> list[RuleChange]:
+    """Return the changes that count before another one does, or may, if somebody confirms them still."""
+    rows = RuleChange.objects.filter(cancelled_at=None, done_at=None, starts_at__lte=change.starts_at)
+    rows = rows.exclude(pk=change.pk).exclude(folder=RECOVERABLE).order_by("starts_at", "pk")
+    return list(rows.select_related("customer", "domain__customer", "mailbox__domain__customer"))
 
 
 def _find(

@@ -60,7 +60,9 @@ def read(**query: str) -> str:
     # The Content-Security-Policy allows neither, should it stand in a page.
     assert "style" not in svg
     assert "script" not in svg
-    (code,) = zxingcpp.read_barcodes(drawn(svg), formats=zxingcpp.BarcodeFormat.QRCode)
+    (code,) = zxingcpp.read_barcodes(
+        drawn(svg), formats=zxingcpp.barcode_formats_from_str("QRCode"), is_pure=True
+    )
     assert code.format == zxingcpp.BarcodeFormat.QRCode
     return str(code.text)
 

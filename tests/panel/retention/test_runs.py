@@ -17,7 +17,7 @@ from panel.core import jobs
 from panel.core.models import AuditEntry, Job
 from panel.retention import changing, due, orders, purging, runs, tasks
 from panel.retention.changing import propose
-from panel.retention.models import PurgeItem, PurgeRun, RetentionRule
+from panel.retention.models import PurgeItem, PurgeRun, RetentionRule, RuleChange
 from panel.retention.rules import said_at
 from tests.cast import PASSWORD, Cast
 from tests.panel.retention.folders import FolderDovecot
@@ -457,6 +457,33 @@ def test_a_change_is_counted_and_purged_for_the_moment_at_which_it_starts(
     run.refresh_from_db()
     assert (run.state, run.purged_messages) == (PurgeRun.State.DONE, 2)
     assert folders.uids(cast.mailbox, "Trash") == [3]
+
+
+def previewed(change: RuleChange | None) -> tuple[RuleChange, PurgeRun, changing.Figures]:
+    """Count what a change would end."""
+    assert change is not None
+    run = runs.preview_of(change)
+    assert run is not None
+    assert runs.count(run)
+    figures = changing.figures_of(change)
+    assert figures is not None
+    return change, run, figures
+
+
+def test_a_preview_counts_with_what_starts_before_it(cast: Cast, folders: FolderDovecot) -> None:
+    """Otherwise nobody is told: what is given up first inherits more days when it is counted."""
+    folders.save(cast.mailbox, "Trash", timezone.now() - 20 * DAY, 4)
+    rule(None, "Trash", 90)
+    rule(cast.mailbox, "Trash", None)
+    first, _run, found = previewed(propose(cast.mailbox, "Trash", None, inherit=True))
+    changing.confirm(first, found)
+    second, run, found = previewed(propose(cast.domain, "Trash", 7))
+    assert found.messages == 4
+    changing.cancel(first)
+    changing.confirm(second, found)
+    changing.start_due(second.starts_at)
+    run = purged(run)
+    assert (run.state, run.purged_messages, run.items.get().state) == ("done", 0, PurgeItem.State.LEFT)
 
 
 def test_a_cancelled_change_purges_nothing(cast: Cast, folders: FolderDovecot) -> None:
