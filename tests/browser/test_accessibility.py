@@ -22,6 +22,8 @@ RULES = {
 }
 #: Width, scheme and language: the narrowest that must work, and a desk.
 LOOKS = [(320, "dark", "fr"), (1280, "light", "en")]
+#: Widths at which nothing scrolls sideways either: just wide enough for tables, and a desk at 125 %.
+BETWEEN = (770, 1000)
 
 
 Furnished = tuple[Stand, dict[str, Visitor]]
@@ -74,8 +76,14 @@ def wrong_with(page: Page) -> list[str]:
     """Return what axe finds on a page, and whether it scrolls sideways."""
     violations = Axe().run(page, options=RULES).response["violations"]
     wrong = [f"{each['id']}: {each['nodes'][0]['html'][:150]}" for each in violations]
-    if page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
-        wrong.append("it scrolls sideways")
+    size = page.viewport_size
+    assert size is not None
+    for width in (size["width"], *BETWEEN):
+        page.set_viewport_size({"width": width, "height": size["height"]})
+        over = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        if over > 0:
+            wrong.append(f"it scrolls sideways at {width}, by {over}")
+    page.set_viewport_size(size)
     return wrong
 
 

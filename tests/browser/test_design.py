@@ -62,7 +62,7 @@ def test_what_a_page_loads_is_compressed_and_kept(page: Page) -> None:
 def test_a_question_opens_over_the_page(admin_page: Page, stand: Stand) -> None:
     """By keyboard alone: asked, given up, asked again, refused, done."""
     page, box = admin_page, stand.new_mailbox()
-    page.goto("/mailboxes/")
+    page.goto(f"/mailboxes/?q={box.address}")
     page.get_by_role("link", name=box.address).click()
     page.get_by_role("navigation", name="This mailbox").get_by_role("link", name="Settings").click()
     link = page.get_by_role("link", name="Delete mailbox")

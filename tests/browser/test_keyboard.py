@@ -106,6 +106,7 @@ def test_an_administrator_finds_a_domain(keyboard: Keyboard, stand: Stand) -> No
     stand.must("createadmin", "keys@host.test", stdin=f"{PASSWORD}\n")
     keyboard.sign_in("keys@host.test", PASSWORD)
     keyboard.arrive("Home")
+    keyboard.page.wait_for_load_state()  # A script listens to the key.
     keyboard.page.keyboard.press("/")
     keyboard.page.keyboard.type(domain)
     found = keyboard.page.get_by_role("search").get_by_role("link", name=domain)

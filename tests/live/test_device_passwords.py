@@ -281,6 +281,7 @@ def test_a_slot_is_cleaned_and_given_again(stand: Stand) -> None:
         assert client.search(None, "KEYWORD", "Mine", "FLAGGED", "UNSEEN")[1] == [b"1 3"]
 
 
+@pytest.mark.long
 def test_sixty_devices_one_after_the_other(stand: Stand) -> None:
     """On 10,000 messages with as many labels of their own as fit, and the index files gone in between."""
     box = stand.new_mailbox()

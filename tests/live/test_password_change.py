@@ -144,6 +144,7 @@ def signs_in(box: Box, password: str) -> bool:
     return True
 
 
+@pytest.mark.long
 def test_the_new_password_works_at_once_and_the_old_one_never_again(stand: Stand) -> None:
     box = stand.new_mailbox(password=OLD)
     panel = PanelClient(stand)
