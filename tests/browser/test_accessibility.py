@@ -12,7 +12,7 @@ from tests.browser.places import Visitor, furnish, places, refused, tell_dns
 from tests.dns_server import running
 from tests.stand import Stand
 
-pytestmark = [pytest.mark.live, pytest.mark.browser]
+pytestmark = [pytest.mark.live, pytest.mark.browser, pytest.mark.long]
 
 RULES = {
     "runOnly": {

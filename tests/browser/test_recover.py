@@ -56,6 +56,7 @@ def expunge_all(box: Box) -> None:
         client.delete(FOLDERS[2])
 
 
+@pytest.mark.long
 def test_a_thousand_messages_come_back_as_they_were(page: Page, stand: Stand) -> None:
     box = stand.new_mailbox("--quota", "100M")
     fill(box)

@@ -231,6 +231,7 @@ def test_another_mailboxs_device_password_opens_nothing(stand: Stand) -> None:
     assert (row["reason"], row["device"]) == ("wrong_password", None)
 
 
+@pytest.mark.long
 def test_sessions_of_an_expired_device_end_within_a_minute(stand: Stand) -> None:
     box = stand.new_mailbox()
     soon = datetime.now(UTC) + timedelta(seconds=8)

@@ -182,6 +182,7 @@ def test_many_networks_guess_at_one_person_within_limits(cast: Cast, hashes: lis
     assert statuses.count(200) == len(hashes) == ACCOUNT.most
 
 
+@pytest.mark.long
 def test_all_together_are_limited(cast: Cast, hashes: list[str]) -> None:
     statuses = [
         post(Client(), f"p{n}@host.test", "guess", REMOTE_ADDR=f"10.0.{n // 250}.{n % 250}").status_code

@@ -235,7 +235,7 @@ def language_form(page: str) -> dict[str, str]:
 
 
 @pytest.mark.usefixtures("public_pages")
-@pytest.mark.parametrize("prefix", ["", "autoconfig."])
+@pytest.mark.parametrize("prefix", ["", pytest.param("autoconfig.", marks=pytest.mark.long)])
 def test_all_links_and_forms_of_public_pages_work_under_a_hosted_name(cast: Cast, prefix: str) -> None:
     """Whatever is reached from them: those at the panel's own address are asked for there."""
     host = prefix + cast.domain.name
