@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from panel.clients.dns_answers import TEXT_MAX, Answer, Outcome, Question
+from panel.core.ip import is_ip_address
 
 #: How many parts receivers ask the DNS about, in the record and all that it includes (section 4.6.4), and how many
 #: servers of one `mx`.
@@ -223,7 +224,7 @@ class _Walk:
         answer = self._answer(host, "A" if version == 4 else "AAAA")
         if answer is None:
             return None
-        return [ipaddress.ip_address(value) for value in answer.values if _is_address(value)]
+        return [ipaddress.ip_address(value) for value in answer.values if is_ip_address(value)]
 
     def _answer(self, name: str, kind: str) -> Answer | None:
         """Return an answer; None where there is none (yet)."""
@@ -284,11 +285,3 @@ def _length(term: _Term, address: _Address) -> int:
     if length > address.max_prefixlen:
         raise BrokenRecord(term.text)
     return length
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True

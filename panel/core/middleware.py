@@ -15,6 +15,8 @@ from django.middleware.gzip import GZipMiddleware
 from django.template.loader import render_to_string
 from django.utils import translation
 
+from panel.core.ip import is_ip_address
+
 logger = logging.getLogger(__name__)
 
 type_of_view = Callable[[HttpRequest], HttpResponse]
@@ -152,7 +154,7 @@ def behind_proxies(get_response: type_of_view) -> type_of_view:
         if _is_in(meta.get("REMOTE_ADDR", ""), trusted):
             if meta.get("HTTP_X_FORWARDED_PROTO", "").strip().lower() == "https":
                 meta["wsgi.url_scheme"] = "https"
-            while hops and _is_in(meta["REMOTE_ADDR"], trusted) and _is_address(hops[-1]):
+            while hops and _is_in(meta["REMOTE_ADDR"], trusted) and is_ip_address(hops[-1]):
                 meta["REMOTE_ADDR"] = hops.pop()
         return get_response(request)
 
@@ -160,12 +162,4 @@ def behind_proxies(get_response: type_of_view) -> type_of_view:
 
 
 def _is_in(text: str, networks: list[ipaddress.IPv4Network | ipaddress.IPv6Network]) -> bool:
-    return _is_address(text) and any(ipaddress.ip_address(text) in network for network in networks)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
+    return is_ip_address(text) and any(ipaddress.ip_address(text) in network for network in networks)
