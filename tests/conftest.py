@@ -31,14 +31,13 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 StandMaker = Callable[..., Stand]
 
 
-@pytest.fixture(scope="session")
-def make_stand(request: pytest.FixtureRequest) -> Iterator[StandMaker]:
-    """Make further stands, with settings of their own; all are removed at the end."""
+def _stands(config: pytest.Config) -> Iterator[StandMaker]:
+    """Yield what makes stands, with settings of their own; all are removed at the end."""
     made: list[Stand] = []
 
     def make(**settings: str) -> Stand:
         stand = Stand(
-            privileges=request.config.getoption("--privileges"),
+            privileges=config.getoption("--privileges"),
             cluster_url=os.environ.get(CLUSTER, ""),
             settings=settings,
         )
@@ -52,9 +51,17 @@ def make_stand(request: pytest.FixtureRequest) -> Iterator[StandMaker]:
         stand.remove()
 
 
+@pytest.fixture(scope="module")
+def make_stand(request: pytest.FixtureRequest) -> Iterator[StandMaker]:
+    """Make further stands. They go with the module: each takes hundreds of MB, and is never idle."""
+    yield from _stands(request.config)
+
+
 @pytest.fixture(scope="session")
-def stand(make_stand: StandMaker) -> Stand:
+def stand(request: pytest.FixtureRequest) -> Iterator[Stand]:
     """This worker's stand, running."""
-    running = make_stand()
+    stands = _stands(request.config)
+    running = next(stands)()
     running.start()
-    return running
+    yield running
+    next(stands, None)
