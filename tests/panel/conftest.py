@@ -45,6 +45,13 @@ def no_notices_remembered() -> None:
 
 
 @pytest.fixture(autouse=True)
+def no_certificate_of_before(settings: Any) -> None:
+    """No mail service has run: what commands of other tests have made does not sign what this one asks for."""
+    for file in settings.DATA_DIR.tls.glob("*"):
+        file.unlink()
+
+
+@pytest.fixture(autouse=True)
 def _language_ends_with_the_test() -> Iterator[None]:
     """What a page was answered in does not stay the language of the tests that come next."""
     yield

@@ -269,8 +269,6 @@ ARGUMENTS: dict[str, Callable[[Stage], dict[str, Any]]] = {
 def stage(cast: Cast, dns: DnsServer) -> Stage:
     """Everything that an address can name. Another customer has a domain too, so the stranger is no newcomer."""
     create_domain(name="theirs.test", customer=cast.other_customer)
-    # No mail service has run: commands of other tests make one.
-    (settings.DATA_DIR.tls / "ca.crt").unlink(missing_ok=True)
     RecoveryCodes.activate(cast.owner)
     passkey = add_passkey(cast.owner, "Telephone")
     elsewhere = Client()
