@@ -45,6 +45,7 @@ FOR_TESTS = (
     "fetchmail",
     "mutt",
     "offlineimap3",
+    "curl",  # fetches a certificate as the files for the programs before say
 )
 
 _CHECKOUT = Path(__file__).resolve().parent.parent
