@@ -47,8 +47,8 @@ def in_halves(
     """
     for start in range(0, len(asked), LANES * QUESTIONS_AT_ONCE):
         some = asked[start : start + LANES * QUESTIONS_AT_ONCE]
-        half = (len(some) + 1) // LANES
-        lanes = [lane for lane in (some[:half], some[half:]) if lane]
+        size = -(-len(some) // LANES)
+        lanes = [some[at : at + size] for at in range(0, len(some), size)]
         for answers in in_lanes(lanes, lambda lane: _in_halves(lane, ask)):
             yield from answers
 
